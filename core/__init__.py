@@ -1,0 +1,1 @@
+"""The shared core: tokens, mixers, trunks, kernels, cards and the plugin contract. Knows no domain."""

@@ -1,0 +1,184 @@
+"""The plugin contract: what a domain hands to the pipelines. Importing this module does not import torch."""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, runtime_checkable
+
+from armillary.core.config.run import RunConfig
+from armillary.core.errors import DataError, PluginError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Size = Literal["default", "twin"]
+Item = Mapping[str, Any]  # one example: arrays and scalars
+Batch = dict[str, Any]  # a collated batch: tensors, and "index" (b,), the items' places in their dataset
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Lazy(Generic[P, R]):
+    """A callable named by 'module:attribute', imported when it is first called."""
+
+    target: str
+
+    def resolve(self) -> Callable[P, R]:
+        module, _, attribute = self.target.partition(":")
+        try:
+            return cast(Callable[P, R], getattr(importlib.import_module(module), attribute))
+        except AttributeError as error:
+            raise PluginError(f"{module} has no '{attribute}', which a plugin names as '{self.target}'") from error
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.resolve()(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read files of a field.
+
+    report: called with each file, row or item that cannot be used; reading goes on.
+    chunk_items: items in one chunk at most; memory is bounded by it.
+    settings: the run's `predict` settings, or None when no run is involved.
+    """
+
+    report: Callable[[DataError], None]
+    chunk_items: int = 1024
+    settings: Any = None
+
+
+@runtime_checkable
+class Items(Protocol):
+    """A map-style dataset. Item i of epoch e is a function of (seed, e, i) alone; epoch 0 without augmentation
+    is what validation, test and prediction read.
+
+    ids: name of each item; groups: what must not straddle splits (patient, speaker, object, ...).
+    problems: what was left out, and why. Ragged items may also tell their `lengths` (n,), to save padding.
+    """
+
+    ids: "np.ndarray"
+    groups: "np.ndarray"
+    problems: Sequence[DataError]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        """The item for key (epoch, index)."""
+        ...
+
+    def collate(self, items: Sequence[Item]) -> Batch: ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A plain torch.nn.Module with these methods besides."""
+
+    def fit(self, items: Items) -> None:
+        """Set what is estimated from training data before the first step (scalers), kept in buffers."""
+        ...
+
+    def loss(self, batch: Batch, generator: "torch.Generator") -> "dict[str, torch.Tensor]":
+        """{"total": scalar, parts...}; all randomness from the generator except dropout's."""
+        ...
+
+    def predict(self, batch: Batch, options: Any) -> "Iterator[dict[str, torch.Tensor]]":
+        """Outputs of one batch, first axis the item; one for a classifier, many for a rollout or samples."""
+        ...
+
+    def calibrate(self, batches: "Callable[[], Iterator[Batch]]") -> None:
+        """Set what is chosen on the validation split after training (temperature), kept in buffers."""
+        ...
+
+    def after_step(self) -> None:
+        """Explicit updates outside the gradient, after the optimiser's step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One named number.
+
+    value(records, weight): `records` is a prediction Dataset with truth, `weight` (item,) how often each item
+    counts (a bootstrap resample is a weight vector). NaN where it is not defined.
+    prepare(records): the same as a function of the weight alone, for a metric whose slow part (sorting, logarithms)
+    does not depend on the weight; it is then done once for many resamples.
+    """
+
+    name: str
+    value: "Callable[[xr.Dataset, np.ndarray], float]"
+    direction: Literal["min", "max"]
+    unit: str = "1"
+    summary: str = ""
+    prepare: "Callable[[xr.Dataset], Callable[[np.ndarray], float]] | None" = None
+
+    def of(self, records: "xr.Dataset") -> "Callable[[np.ndarray], float]":
+        """The metric of these records as a function of the weight."""
+        return self.prepare(records) if self.prepare else partial(self.value, records)
+
+
+@dataclass(frozen=True)
+class MetricSet:
+    """The metrics of a domain; `primary` chooses checkpoints on the validation split."""
+
+    metrics: tuple[Metric, ...]
+    primary: str
+
+    def __getitem__(self, name: str) -> Metric:
+        return next(metric for metric in self.metrics if metric.name == name)
+
+
+@runtime_checkable
+class Baseline(Protocol):
+    """A simple method reported beside the model: fitted on train (validation for its choices), judged alike."""
+
+    def fit(self, train: Items, validation: Items) -> None: ...
+
+    def predict(self, items: Items) -> "xr.Dataset":
+        """Records of the same schema as the model's."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrunkNeeds:
+    """What a domain's model expects of a trunk that is handed in."""
+
+    width: int
+    causal: bool
+    grid_rank: int = 0
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One science. All callables may be Lazy, so that importing a domain stays cheap and torch-free."""
+
+    name: str
+    title: str
+    summary: str
+    cards: str  # package whose YAML files are its data cards, e.g. "armillary.data_cards.transients"
+    recipes: Mapping[str, Callable[[], RunConfig]]
+    read: "Callable[[Sequence[Path], ReadOptions], Iterator[xr.Dataset]]"
+    uses: Callable[[RunConfig], tuple[str, ...]]  # ids of the cards whose data a run reads
+    datasets: "Callable[[RunConfig, Mapping[str, Path], Split], Items]"  # folders of those cards, by id
+    items: "Callable[[RunConfig, xr.Dataset], Items]"
+    build: "Callable[..., torch.nn.Module]"  # (config, trunk=None)
+    trunk_needs: Callable[[RunConfig], TrunkNeeds]
+    assemble: "Callable[[RunConfig, Items, Sequence[Mapping[str, np.ndarray]]], xr.Dataset]"
+    metrics: Callable[[RunConfig], MetricSet]
+    baselines: Callable[[RunConfig], Mapping[str, Baseline]]
+    write: "Callable[[xr.Dataset, Path], None]"
+    formats: tuple[str, ...]  # suffixes `write` knows, e.g. (".csv", ".nc", ".zarr")
+    figures: "Callable[[RunConfig, xr.Dataset, Items], Mapping[str, Figure]]"
+    simulate: "Callable[[str, Path, int, Size], Path]"  # (card, root, seed, size) -> dataset folder
+    example_batch: "Callable[[RunConfig, int], Batch]"  # shapes for describe; may be meta tensors
+    demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
+    commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])

@@ -1,0 +1,5 @@
+"""Heads: tokens to answers."""
+
+from armillary.core.heads.pooled import PooledClassifier
+
+__all__ = ["PooledClassifier"]

@@ -1,0 +1,13 @@
+"""Counted cost of the scalar-decay recurrence."""
+
+
+def scalar_decay_cost(
+    batch: int, length: int, heads: int, head_width: int, state: int, groups: int, chunk: int
+) -> float:
+    """Multiply-adds [MAC] of one forward pass in the chunked form, every chunk counted in full.
+
+    A token and head: `chunk` rows of `head_width` within the chunk, and the state written and read once.
+    The scores C·B are shared by the heads of a group.
+    """
+    a_head = chunk * head_width + 2 * state * head_width
+    return float(batch) * length * (heads * a_head + groups * chunk * state)

@@ -1,0 +1,63 @@
+"""Corrections of flux on request: Galactic extinction and zero point. Each is recorded, so that none is made twice."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from armillary.core.errors import DataError
+from armillary.domains.transients.lightcurves import LightCurves
+
+R_V = 3.1  # the Galaxy's mean A_V / E(B-V)
+LAW = "O'Donnell 1994, R_V 3.1"
+
+# a(y) and b(y) of the optical range, powers 0..8 of y = x - 1.82.
+_OPTICAL_A = (1.0, 0.104, -0.609, 0.701, 1.137, -1.718, -0.827, 1.647, -0.505)
+_OPTICAL_B = (0.0, 1.952, 2.908, -3.989, -7.985, 11.102, 5.491, -10.805, 3.347)
+
+
+def extinction_coefficient(wavelength: Float[np.ndarray, " b"], r_v: float = R_V) -> Float64[np.ndarray, " b"]:
+    """A(lambda) / E(B-V) = R_V a(x) + b(x), with x = 1 / lambda [1/micrometre].
+
+    wavelength [Angstrom], within 3030 .. 33333. The band is taken at one wavelength, which for broad bands and
+    common spectra differs from an integral over the band by a few per cent.
+
+    References:
+        O'Donnell 1994, ApJ 422, 158, eq. 7 (optical); Cardelli, Clayton & Mathis 1989, ApJ 345, 245, eq. 2 (infrared).
+    """
+    x = 1e4 / np.asarray(wavelength, np.float64)
+    if x.size and not (x.min() >= 0.3 and x.max() <= 3.3):
+        raise ValueError(f"the extinction law holds from 3030 to 33333 Angstrom, got {np.asarray(wavelength)}")
+    powers = np.power.outer(x - 1.82, np.arange(9))
+    infrared = x < 1.1
+    a = np.where(infrared, 0.574 * x**1.61, powers @ np.array(_OPTICAL_A))
+    b = np.where(infrared, -0.527 * x**1.61, powers @ np.array(_OPTICAL_B))
+    return r_v * a + b
+
+
+def deredden(curves: LightCurves) -> LightCurves:
+    """Fluxes and errors as they would be without the Galaxy's dust: times 10^(0.4 A), A = coefficient * E(B-V).
+
+    Objects of unknown E(B-V) stay as they are. The law and the fact are recorded in attrs; a second call is refused.
+    """
+    if curves.attrs.get("extinction_corrected") == "yes":
+        raise DataError(
+            "these light curves are already corrected for Galactic extinction",
+            advice="Leave out one of the two corrections (data.deredden, or a call of deredden).",
+        )
+    absorption = np.repeat(np.nan_to_num(curves.mwebv.astype(np.float64)), curves.row_size)
+    absorption *= extinction_coefficient(curves.wavelength)[curves.band_index]
+    attrs = {**curves.attrs, "extinction_corrected": "yes", "extinction_law": LAW}
+    return _scaled(curves, 10.0 ** (0.4 * absorption), attrs)
+
+
+def to_zero_point(curves: LightCurves, zero_point: float) -> LightCurves:
+    """Fluxes in units whose zero point is `zero_point` [mag AB]: times 10^(0.4 (new - old)), recorded in attrs."""
+    shift = zero_point - float(curves.attrs["zero_point"])
+    scale = np.full(len(curves.flux), 10.0 ** (0.4 * shift))
+    return _scaled(curves, scale, {**curves.attrs, "zero_point": float(zero_point)})
+
+
+def _scaled(curves: LightCurves, scale: Float64[np.ndarray, " rows"], attrs: dict[str, object]) -> LightCurves:
+    flux, flux_error = (curves.flux * scale).astype(np.float32), (curves.flux_error * scale).astype(np.float32)
+    return replace(curves, flux=flux, flux_error=flux_error, attrs=attrs)

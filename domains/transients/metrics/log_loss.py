@@ -1,0 +1,81 @@
+"""Log losses that give each class its say whatever its size [nat], lower is better.
+
+Range: 0 (certain and right) to 34.5 (certain and wrong: probabilities are clipped to [1e-15, 1 - 1e-15]).
+NaN rule: a class without items has no mean and is left out of the average; without any item the loss is NaN.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Float64
+
+from armillary.domains.transients.metrics.scored import Scored, Sums, scored
+
+CLIP = 1e-15
+
+
+def balanced_log_loss(records: xr.Dataset) -> Callable[[np.ndarray], float]:
+    """-(1/C) sum_c (1/n_c) sum_{i in c} ln p_ic: the mean over classes of each class's mean log loss.
+
+    n_c counts the whole set.
+
+    References:
+        Allam and McEwen 2021 (t2), arXiv 2105.06178.
+    """
+    known = scored(records)
+    loss = true_class_loss(known.probability, known.truth)
+    return lambda weight: class_mean(log_loss_sums(loss, known, weight[known.known]))
+
+
+def plasticc_log_loss(records: xr.Dataset, class_weights: Mapping[str, float]) -> Callable[[np.ndarray], float]:
+    """-sum_c w_c mean_{i in c} ln p_ic / sum_c w_c, after each row of probabilities is divided by its sum.
+
+    class_weights: w_c of every class by name; the challenge's own are `challenge_weights`.
+
+    References:
+        The PLAsTiCC team 2018, arXiv 1810.00001; Malz et al. 2019, AJ 158, 171.
+    """
+    known = scored(records)
+    totals = known.probability.sum(1, keepdims=True)
+    # A row of zeros stays one: clipping makes it a certain mistake.
+    rows = known.probability / np.where(totals > 0, totals, 1)
+    loss = true_class_loss(rows, known.truth)
+    shares = np.array([class_weights[name] for name in known.classes])
+    return lambda weight: class_mean(log_loss_sums(loss, known, weight[known.known]), shares)
+
+
+CHALLENGE_WEIGHTS = {"15": 1 / 9, "64": 1 / 9, "99": 1 / 19}
+OTHER_WEIGHT = 1 / 18
+
+
+def challenge_weights(classes: Mapping[str, tuple[str, ...]]) -> dict[str, float]:
+    """PLAsTiCC's weight of each class (name -> survey codes): 1/9 for codes 15 and 64, 1/19 for 99, else 1/18.
+
+    A class of several codes has its highest weight. Labels of other surveys weigh 1/18 each, that is, alike.
+    """
+    return {
+        name: max((CHALLENGE_WEIGHTS.get(label, OTHER_WEIGHT) for label in labels), default=OTHER_WEIGHT)
+        for name, labels in classes.items()
+    }
+
+
+def true_class_loss(probability: Float64[np.ndarray, "n k"], truth: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """-ln of each item's probability of its true class, clipped."""
+    return -np.log(np.clip(probability[np.arange(len(truth)), truth], CLIP, 1 - CLIP))
+
+
+def log_loss_sums(loss: Float64[np.ndarray, " n"], known: Scored, weight: Float[np.ndarray, " n"]) -> Sums:
+    """Per class: the weighted sum of the loss, and of the weights."""
+    size = len(known.classes)
+    return Sums(np.stack([np.bincount(known.truth, weight * loss, size), np.bincount(known.truth, weight, size)]))
+
+
+def class_mean(sums: Sums, shares: Float64[np.ndarray, " k"] | None = None) -> float:
+    """The average, with the given shares or equal ones, of the classes' mean losses; absent classes are left out."""
+    total, count = sums.table
+    present = count > 0
+    if not present.any():
+        return float("nan")
+    means = total[present] / count[present]
+    return float(np.average(means, weights=None if shares is None else shares[present]))

@@ -1,0 +1,82 @@
+"""The metrics that a run reports."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import cast
+
+from armillary.core.config import RunConfig
+from armillary.core.domain import Metric, MetricSet
+from armillary.domains.transients.metrics.calibration import expected_calibration_error
+from armillary.domains.transients.metrics.confusion import accuracy, efficiency, macro_f1, purity
+from armillary.domains.transients.metrics.early import DAYS, balanced_log_loss_at
+from armillary.domains.transients.metrics.log_loss import balanced_log_loss, challenge_weights, plasticc_log_loss
+from armillary.domains.transients.metrics.open_set import open_set_auc
+from armillary.domains.transients.metrics.ranking import average_precision, macro_area, micro_area, roc_area
+from armillary.domains.transients.metrics.scored import define
+from armillary.domains.transients.settings import TransientsData
+
+IA_NAMES = ("90", "Ia", "SNIa", "SN Ia")
+
+
+def metrics(config: RunConfig) -> MetricSet:
+    """All metrics of the run's classes; the class-balanced log loss on the validation split chooses checkpoints."""
+    classes = cast(TransientsData, config.data).classes
+    return MetricSet(
+        (*_losses(classes), *_rates(classes), *_areas(), *_early(), _open_set()), primary="balanced_log_loss"
+    )
+
+
+def ia_classes(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The classes that stand for type Ia: one of IA_NAMES; without it, all whose name begins like one."""
+    exact = tuple(name for name in classes if name in IA_NAMES)
+    return exact or tuple(name for name in classes if name.startswith(IA_NAMES))
+
+
+def _losses(classes: Mapping[str, tuple[str, ...]]) -> tuple[Metric, ...]:
+    weighted = partial(plasticc_log_loss, class_weights=challenge_weights(classes))
+    return (
+        define("balanced_log_loss", balanced_log_loss, "min", "class-balanced log loss", "nat"),
+        define("plasticc_log_loss", weighted, "min", "log loss with the PLAsTiCC challenge's class weights", "nat"),
+    )
+
+
+def _rates(classes: Mapping[str, tuple[str, ...]]) -> tuple[Metric, ...]:
+    found = (
+        define("accuracy", accuracy, "max", "share of right answers"),
+        define("macro_f1", macro_f1, "max", "mean over classes of F1"),
+        define("calibration_error", expected_calibration_error, "min", "expected calibration error, 15 bins"),
+    )
+    names = ia_classes(classes)
+    if not names:
+        return found
+    return (
+        *found,
+        define("ia_purity", partial(purity, names=names), "max", f"share of {'/'.join(names)} calls that are right"),
+        define("ia_efficiency", partial(efficiency, names=names), "max", f"share of {'/'.join(names)} that is found"),
+    )
+
+
+def _areas() -> tuple[Metric, ...]:
+    return (
+        define("roc_auc_macro", partial(macro_area, area=roc_area), "max", "area under ROC, mean over classes"),
+        define("roc_auc_micro", partial(micro_area, area=roc_area), "max", "area under ROC, all classes in one"),
+        define("pr_auc_macro", partial(macro_area, area=average_precision), "max", "average precision over classes"),
+        define("pr_auc_micro", partial(micro_area, area=average_precision), "max", "average precision, all in one"),
+    )
+
+
+def _early() -> tuple[Metric, ...]:
+    return tuple(
+        define(
+            f"balanced_log_loss_{days}d",
+            partial(balanced_log_loss_at, days=float(days)),
+            "min",
+            f"class-balanced log loss {days} days after the first detection",
+            "nat",
+        )
+        for days in DAYS
+    )
+
+
+def _open_set() -> Metric:
+    return define("open_set_auc", open_set_auc, "max", "area under ROC of left-out against known classes")

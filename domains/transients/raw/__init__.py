@@ -1,0 +1,1 @@
+"""Classifiers of the observations themselves: no Gaussian process, a probability after every observation."""

@@ -1,0 +1,144 @@
+"""The raw classifier: causal features, an embedding, any causal trunk, a classifier after every observation."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from armillary.core.calibration import fit_vector_scaling
+from armillary.core.config.embeddings import ObservationEmbeddingSettings
+from armillary.core.config.heads import PooledSettings
+from armillary.core.domain import Batch, Items
+from armillary.core.embeddings import ObservationEmbedding
+from armillary.core.errors import ConfigError
+from armillary.core.heads import PooledClassifier
+from armillary.core.tokens import Tokens
+from armillary.core.trunk import Trunk
+from armillary.domains.transients.bands import wavelengths
+from armillary.domains.transients.raw.features import Observations, Standardise, num_features, observation_features
+from armillary.domains.transients.raw.frame import RestFrame
+from armillary.domains.transients.raw.settings import RawSettings
+from armillary.domains.transients.settings import TransientsData, TransientsPredict
+
+_FIT_ITEMS = 2000  # objects from which the scaler is estimated
+
+
+class RawClassifier(nn.Module):
+    """Class scores after every observation of a light curve, from one causal pass.
+
+    Targets are places in `data.classes`. Reported probabilities give every class the same prior.
+    """
+
+    class_weight: Tensor
+    temperature: Tensor
+    shift: Tensor
+
+    def __init__(self, data: TransientsData, settings: RawSettings, trunk: nn.Module | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        bands, classes = len(data.bands), len(data.classes)
+        self.frame = RestFrame(wavelengths(data.bands), data.redshift != "none", settings.reference_redshift)
+        features = num_features(bands) + self.frame.num_features
+        self.standardise = Standardise(features, settings.clip)
+        width = settings.trunk.width
+        self.embedding = ObservationEmbedding(
+            width,
+            ObservationEmbeddingSettings(features=features, channels=bands, hidden=settings.hidden, time=settings.time),
+        )
+        self.trunk = Trunk(settings.trunk) if trunk is None else trunk
+        if not self.trunk.capabilities.causal:  # pyright: ignore[reportAttributeAccessIssue]
+            raise ConfigError(
+                "model.trunk: not causal, but raw systems give a probability after every observation.\n"
+                "  Set causal=true (attention, pooling) or bidirectional=false (mamba) in every mixer of the pattern."
+            )
+        self.head = PooledClassifier(
+            self.trunk.output_width,  # pyright: ignore[reportArgumentType]
+            PooledSettings(classes=classes, pooling="last", dropout=settings.dropout),
+        )
+        self.register_buffer("class_weight", torch.ones(classes))
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("shift", torch.zeros(classes))
+
+    def fit(self, items: Items) -> None:
+        """Scaler and class weights from the training split."""
+        targets = torch.as_tensor(items.targets)  # pyright: ignore[reportAttributeAccessIssue]
+        counts = torch.bincount(targets, minlength=len(self.class_weight)).clamp(min=1)
+        self.class_weight.copy_(len(targets) / len(counts) / counts)
+        step = max(len(items) // _FIT_ITEMS, 1)
+        batch = items.collate([items[(0, i)] for i in range(0, len(items), step)])
+        self.standardise.fit(self._features(batch)[0][batch["mask"]])
+
+    def forward(self, batch: Batch) -> Float[Tensor, "b l k"]:
+        """Uncalibrated class scores after every observation."""
+        features, time = self._features(batch)
+        tokens: Tokens = self.embedding(self.standardise(features), batch["band"], time.unsqueeze(-1), batch["mask"])
+        return self.head(self.trunk(tokens)[0], each_token=True)
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Class-balanced log loss after the last and, in part, after every observation since the trigger."""
+        scores, mask = self(batch).float(), batch["mask"]
+        target = batch["target"].unsqueeze(1).expand(mask.shape)
+        each = F.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none").view(mask.shape)
+        number = mask.cumsum(1)
+        counted = (mask & (batch["time"] >= 0)) * (number / number[:, -1:]) ** self.settings.every_power
+        every = (each * counted).sum(1) / counted.sum(1).clamp(min=1e-6)
+        last = each.gather(1, _last(mask)).squeeze(1)
+        weight = self.class_weight[batch["target"]]
+        every, last = (every * weight).mean(), (last * weight).mean()
+        share = self.settings.every_weight
+        return {"total": share * every + (1 - share) * last, "every": every, "last": last}
+
+    def predict(self, batch: Batch, options: TransientsPredict) -> Iterator[dict[str, Tensor]]:
+        """Probabilities after the last observation and on the asked days; with `track`, after every one."""
+        scores = self(batch).float() * self.temperature + self.shift
+        probability, mask = scores.softmax(-1), batch["mask"]
+        last = _last(mask)
+        output = {
+            "probability": _pick(probability, last).squeeze(1),
+            "open_set_score": -_pick(scores, last).squeeze(1).logsumexp(-1),
+            "early_probability": _pick(probability, _place_on(batch["time"], mask, options.days)),
+        }
+        if options.track:
+            output |= {"track_probability": probability, "track_time": batch["time"], "track_mask": mask}
+        yield output
+
+    @torch.no_grad()
+    def calibrate(self, batches: Callable[[], Iterator[Batch]]) -> None:
+        """Temperature and class shifts that minimise the balanced log loss of the validation split."""
+        if not self.settings.calibrate:
+            return
+        parts = [(_pick(self(batch).float(), _last(batch["mask"])).squeeze(1), batch["target"]) for batch in batches()]
+        scores, target = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        counts = torch.bincount(target, minlength=scores.shape[1]).clamp(min=1)
+        temperature, shift = fit_vector_scaling(scores, target, 1 / counts[target])
+        self.temperature.copy_(temperature)
+        self.shift.copy_(shift)
+
+    def after_step(self) -> None:
+        """Lets the trunk fold what it gathered (batch norms)."""
+        self.trunk.after_step()  # pyright: ignore[reportCallIssue]
+
+    def _features(self, batch: Batch) -> tuple[Float[Tensor, "b l f"], Float[Tensor, "b l"]]:
+        """Features of each observation and its rest-frame time [d]; no product of matrices, so in full precision."""
+        seen = Observations(batch["time"], batch["flux"], batch["flux_error"], batch["band"], batch["mask"])
+        near = self.frame(seen, batch["redshift"])
+        extra = self.frame.features(seen, batch["redshift"], batch["redshift_error"])
+        return torch.cat([observation_features(near, len(self.frame.wavelength)), extra], -1), near.time
+
+
+def _last(mask: Tensor) -> Tensor:
+    """Place (b, 1) of the last real observation."""
+    return mask.sum(1, keepdim=True).clamp(min=1) - 1
+
+
+def _place_on(time: Tensor, mask: Tensor, days: tuple[float, ...]) -> Tensor:
+    """Places (b, n) of the last observation at or before each day since the trigger."""
+    limits = torch.tensor(days, device=time.device, dtype=time.dtype)
+    inside = (time.unsqueeze(-1) <= limits) & mask.unsqueeze(-1)
+    return inside.sum(1).clamp(min=1) - 1
+
+
+def _pick(values: Float[Tensor, "b l k"], place: Tensor) -> Float[Tensor, "b n k"]:
+    return values.gather(1, place.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

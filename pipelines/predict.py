@@ -1,0 +1,90 @@
+"""`predict`: files of the field in, files of the field out; what is bad is named and skipped."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from armillary.core.domain import ReadOptions
+from armillary.core.errors import DataError, RunError
+from armillary.core.files import atomic_write
+from armillary.pipelines.evaluate import join
+from armillary.pipelines.inference import predict_items
+
+if TYPE_CHECKING:
+    from armillary.pipelines.run import Run
+
+_SHOWN = 20
+
+
+@dataclass
+class Summary:
+    """What a prediction did: items written, and each problem that was skipped over."""
+
+    items: int = 0
+    problems: list[DataError] = field(default_factory=list[DataError])
+    written: list[Path] = field(default_factory=list[Path])
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"... and {len(self.problems) - _SHOWN} more problems")
+        places = ", ".join(map(str, self.written)) or "nothing"
+        return "\n".join([*lines, f"{self.items} items predicted, {len(self.problems)} problems; wrote {places}"])
+
+
+def predict(
+    run: "Run", inputs: Sequence[Path], outs: Sequence[Path], *, settings: Any = None, chunk_items: int = 1024
+) -> Summary:
+    """Predictions for everything that can be read from `inputs`, written to each of `outs` by its suffix.
+
+    Reads a bounded chunk at a time. Problems are collected in the summary; the rest goes on.
+
+    Raises:
+        RunError: an input does not exist, an output has an unknown suffix, or nothing could be predicted.
+    """
+    _check(run, inputs, outs)
+    summary = Summary()
+    parts = list(_predictions(run, inputs, summary, settings, chunk_items))
+    if not parts:
+        raise RunError(f"{summary}\nNothing could be predicted from {', '.join(map(str, inputs))}.")
+    prediction = join(parts)
+    prediction.attrs["run"] = run.folder.name
+    for out in outs:
+        with atomic_write(out) as temporary:
+            run.domain.write(prediction, temporary)
+        summary.written.append(out)
+    return summary
+
+
+def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:
+    for path in inputs:
+        if not path.exists():
+            raise RunError(f"{path}: no such file or folder. Give files that {run.domain.name} reads.")
+    for path in outs:
+        if path.suffix not in run.domain.formats:
+            raise RunError(
+                f"--out {path}: cannot write '{path.suffix or path.name}'. "
+                f"{run.domain.name} writes {', '.join(run.domain.formats)}."
+            )
+
+
+def _predictions(
+    run: "Run", inputs: Sequence[Path], summary: Summary, settings: Any, chunk_items: int
+) -> Iterator[xr.Dataset]:
+    config = run.config if settings is None else run.config.model_copy(update={"predict": settings})
+    options = ReadOptions(summary.problems.append, chunk_items, config.predict)
+    for chunk in run.domain.read(inputs, options):
+        try:
+            items = run.domain.items(config, chunk)
+        except DataError as error:
+            summary.problems.append(error)
+            continue
+        summary.problems += items.problems
+        if len(items) == 0:
+            continue
+        prediction = predict_items(run.domain, config, run.model, items)
+        summary.items += len(items)
+        yield prediction

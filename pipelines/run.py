@@ -1,0 +1,116 @@
+"""A finished run as a Python object, for notebooks and scripts."""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import xarray as xr
+from matplotlib.figure import Figure
+from torch import nn
+
+from armillary.core.config import RunConfig
+from armillary.core.domain import Domain, Items, Split
+from armillary.core.errors import RunError
+from armillary.pipelines.checkpoints import load_model_weights
+from armillary.pipelines.config import load_config
+from armillary.pipelines.folder import RunFolder, read_json
+from armillary.pipelines.inference import predict_items
+from armillary.pipelines.locate import dataset_folders
+from armillary.pipelines.plugins import load_domain
+
+
+class Run:
+    """One run folder. `Run.load(path)` opens it; `train` returns it."""
+
+    def __init__(self, folder: RunFolder, config: RunConfig, data_root: Path | None = None) -> None:
+        self.folder = folder
+        self.config = config
+        self._data_root = data_root
+
+    @classmethod
+    def load(cls, path: str | Path, *, data_root: str | Path | None = None) -> Self:
+        """The run in a folder.
+
+        Raises:
+            RunError: no run there, or its files are damaged.
+        """
+        folder = RunFolder(Path(path))
+        if not folder.path.is_dir():
+            raise RunError(f"{folder.path}: no such folder. Give a run folder made by `armillary train`.")
+        root = None if data_root is None else Path(data_root)
+        return cls(folder, load_config(folder).config, root)
+
+    def __repr__(self) -> str:
+        about = self.folder.model / "model.json"
+        if not about.exists():
+            return f"Run({str(self.folder.path)!r}, recipe={self.config.recipe!r}, unfinished)"
+        facts = read_json(about)
+        scores = [f"{key} {value:.4f}" for key, value in facts.items() if key.startswith("validation") and value]
+        return (
+            f"Run({str(self.folder.path)!r}, recipe={self.config.recipe!r}, "
+            f"{facts['parameters']:,} parameters, {', '.join(scores)})"
+        )
+
+    @property
+    def domain(self) -> Domain:
+        """The domain that the run belongs to."""
+        return load_domain(self.config.domain)
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The finished model, in evaluation mode."""
+        model = self.domain.build(self.config)
+        model.load_state_dict(load_model_weights(self.folder))
+        return model.eval()
+
+    def items(self, split: Split) -> Items:
+        """One split of the run's own data."""
+        folders = dataset_folders(self.domain, self.config, self._data_root)
+        return self.domain.datasets(self.config, folders, split)
+
+    def predict(self, dataset: xr.Dataset | Iterable[xr.Dataset]) -> xr.Dataset:
+        """Predictions for labelled data, such as `run.read(paths)` yields or a notebook makes.
+
+        Raises:
+            DataError: the data do not fit the model (an unknown band, say).
+        """
+        chunks = [dataset] if isinstance(dataset, xr.Dataset) else list(dataset)
+        if not chunks:
+            raise ValueError("nothing to predict: expected at least one dataset")
+        return (
+            xr.concat([self._predict_chunk(chunk) for chunk in chunks], "item", data_vars="minimal")
+            if len(chunks) > 1
+            else self._predict_chunk(chunks[0])
+        )
+
+    def _predict_chunk(self, chunk: xr.Dataset) -> xr.Dataset:
+        items = self.domain.items(self.config, chunk)
+        return predict_items(self.domain, self.config, self.model, items)
+
+    def predict_split(self, split: Split) -> xr.Dataset:
+        """Predictions with truth for one split."""
+        return predict_items(self.domain, self.config, self.model, self.items(split), workers=self.config.train.workers)
+
+    def evaluate(self, split: Split = "test") -> dict[str, Any]:
+        """Metrics with intervals, baselines beside; also written to the run folder."""
+        from armillary.pipelines.evaluate import evaluate
+
+        return evaluate([self], split)
+
+    def figures(self, split: Split = "test") -> dict[str, Figure]:
+        """Named figures of the split's predictions."""
+        return dict(self.domain.figures(self.config, self.predict_split(split), self.items(split)))
+
+
+def load_runs(paths: Sequence[str | Path], data_root: Path | None = None) -> list[Run]:
+    """Several runs of one recipe, such as the folds of a cross-validation.
+
+    Raises:
+        RunError: the recipes differ.
+    """
+    runs = [Run.load(path, data_root=data_root) for path in paths]
+    recipes = sorted({run.config.recipe for run in runs})
+    if len(recipes) > 1:
+        raise RunError(f"these runs are of different recipes: {', '.join(recipes)}. Evaluate them one by one.")
+    return runs

@@ -1,0 +1,27 @@
+"""Shape and type checks of the package are active here, and only here."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+_HOOK = install_import_hook(["armillary.core", "armillary.domains", "armillary.pipelines"], "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The root of the real datasets; tests marked `real` are skipped where there is none."""
+    told = os.environ.get("ARMILLARY_DATA")
+    if not told:
+        pytest.skip("ARMILLARY_DATA is not set: no real data here")
+    root = Path(told).resolve()
+    if not root.is_dir():
+        pytest.fail(f"ARMILLARY_DATA={told} is no folder")
+    return root
