@@ -21,12 +21,13 @@ demo: .venv
 	$(BIN)/armillary demo --out demo
 
 test: .venv
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu"
 
 lint: .venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright -p .typing $$(find -L .typing/armillary -name "*.py")
+	$(BIN)/python tests/packaging/planted.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 

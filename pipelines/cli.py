@@ -14,6 +14,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] not in _COMMANDS and not arguments[0].startswith("-"):
         return _guarded(lambda: _command("domain_command")(arguments))
     parsed = parser.parse_args(arguments)
+    if parsed.version:
+        from importlib.metadata import version
+
+        print(f"armillary {version('armillary')}")
+        return 0
     if not hasattr(parsed, "command"):
         parser.print_help()
         return 0
@@ -53,23 +58,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Scientific machine learning on signals: one core, one command a verb.",
         epilog="A domain's own verbs: armillary DOMAIN VERB ...  Results are explained in `armillary report`.",
     )
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")
     for name, (help_text, fill) in _COMMANDS.items():
         sub = commands.add_parser(name, help=help_text, description=help_text)
         fill(sub)
     return parser
-
-
-class _Version(str):
-    """The version, looked up only when it is printed."""
-
-    __slots__ = ()
-
-    def __mod__(self, _: object) -> str:
-        from importlib.metadata import version
-
-        return f"armillary {version('armillary')}"
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from armillary.core.config import RunConfig
 from armillary.core.config.overrides import Override, Resolved, parse_set
@@ -251,6 +252,6 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
         return 0
     table = Table(*header, box=box.SIMPLE_HEAD)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
     return 0

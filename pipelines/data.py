@@ -44,7 +44,10 @@ def check(card_id: str, root: Path | None = None) -> tuple[str, bool]:
     found = verify(card, locate(card, data_root(root)))
     if not found.checks:
         return f"{card.id}: {found.folder}\nmade here ({card.generator}); the card lists no files to compare", True
-    rows = [[check.path, check.status, check.expected, check.got] for check in found.checks]
+    rows = [
+        [check.path, check.status, *((check.expected, check.got) if check in found.problems else ("", ""))]
+        for check in found.checks
+    ]
     wrong = len(found.problems)
     verdict = "all files are right" if found.ok else f"{wrong} of {len(rows)} files are not right. {how_to_get(card)}"
     return f"{card.id}: {found.folder}\n{_table(['file', 'status', 'expected', 'got'], rows)}\n{verdict}", found.ok
@@ -141,7 +144,8 @@ def _file_row(file: CardFile) -> list[str]:
 
 def _array_row(name: str, array: ItemArray) -> list[str]:
     sampling = [f"{axis} every {step}" for axis, step in array.spacing.items()] + ([array.rate] if array.rate else [])
-    return [name, " ".join(array.axes) or "one value", array.dtype, array.unit, ", ".join(sampling) or "irregular"]
+    told = ", ".join(sampling) or ("irregular" if array.axes else "")
+    return [name, " ".join(array.axes) or "one value", array.dtype, array.unit, told]
 
 
 def _split_row(name: str, split: CardSplit) -> list[str]:
@@ -151,7 +155,9 @@ def _split_row(name: str, split: CardSplit) -> list[str]:
 
 def _table(header: list[str], rows: Iterable[list[str]]) -> str:
     """A table as plain text; Text keeps square brackets of foreign words from being read as markup."""
-    table = Table(*map(Text, header), box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     stream = io.StringIO()

@@ -41,6 +41,9 @@ class TrunkSettings(Settings):
     norm: NormSettings = LayerNormSettings()
     placement: Literal["pre", "post", "parallel"] = "pre"
     dropout: float = Field(default=0.0, ge=0, lt=1, description="on the output of every branch")
+    dropout_shared: bool = Field(
+        default=False, description="one dropout mask for all tokens of an item: cheaper, and the same at each token"
+    )
     drop_path: float = Field(default=0.0, ge=0, lt=1, description="chance that the last block's branches skip an item")
     residual_scale: PositiveFloat | None = Field(
         default=None, description="initial learned scale of branches; None: no scale"

@@ -1,5 +1,6 @@
 """Multi-head attention on torch's fused kernel, with a key-value cache as its state."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -103,14 +104,19 @@ class Attention(nn.Module):
         return queries, keys, values, visibility, AttentionState(keys, values, visibility.onward, lengths)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, visibility: Visibility) -> Tensor:
-        return functional.scaled_dot_product_attention(
-            queries,
-            keys,
-            values,
-            attn_mask=visibility.safe_pairs(),
-            dropout_p=self.settings.dropout if self.training else 0.0,
-            is_causal=visibility.plainly_causal,
-        )
+        # On a CPU the half-precision kernel's backward pass takes four times as long as the one in single precision.
+        slow = queries.device.type == "cpu" and queries.dtype in (torch.bfloat16, torch.float16)
+        if slow:
+            queries, keys, values = queries.float(), keys.float(), values.float()
+        with torch.autocast("cpu", enabled=False) if slow else nullcontext():
+            return functional.scaled_dot_product_attention(
+                queries,
+                keys,
+                values,
+                attn_mask=visibility.safe_pairs(),
+                dropout_p=self.settings.dropout if self.training else 0.0,
+                is_causal=visibility.plainly_causal,
+            ).to(self.out.weight.dtype if slow else queries.dtype)
 
     def _heads(self, projected: Tensor) -> Tensor:
         sizes = (self.settings.heads, self.width // self.settings.heads)

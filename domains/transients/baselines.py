@@ -9,13 +9,12 @@ import xarray as xr
 from jaxtyping import Float, Float32, Float64, Int64
 from sklearn.ensemble import RandomForestClassifier
 
-from armillary.core.config import RunConfig
 from armillary.core.domain import Baseline, Items
 from armillary.core.random import derive_seed
 from armillary.domains.transients.features import cached_features
 from armillary.domains.transients.lightcurves import LightCurves
 from armillary.domains.transients.metrics.log_loss import true_class_loss
-from armillary.domains.transients.settings import TransientsData
+from armillary.domains.transients.settings import TransientsRun
 
 
 class CurveItems(Protocol):
@@ -28,7 +27,7 @@ class CurveItems(Protocol):
     class_names: Sequence[str]
 
 
-def baselines(config: RunConfig) -> Mapping[str, Baseline]:
+def baselines(config: TransientsRun) -> Mapping[str, Baseline]:
     """The baselines of a run, by name."""
     return {"random_forest": RandomForestBaseline(config), "lightgbm": LightGBMBaseline(config)}
 
@@ -45,7 +44,7 @@ class RandomForestBaseline:
     TREES = 200
     LEAVES = (2, 5)
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: TransientsRun) -> None:
         self.config = config
         self.forest: RandomForestClassifier | None = None
 
@@ -103,7 +102,7 @@ class LightGBMBaseline:
         "verbosity": -1,
     }
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: TransientsRun) -> None:
         self.config = config
         self.booster: lightgbm.Booster | None = None
 
@@ -136,13 +135,12 @@ def _weighted(
     return lightgbm.Dataset(inputs, targets, weight=weight * len(weight) / weight.sum(), reference=reference)
 
 
-def _inputs(config: RunConfig, items: Items) -> Float32[np.ndarray, "n f"]:
-    data = cast(TransientsData, config.data)
+def _inputs(config: TransientsRun, items: Items) -> Float32[np.ndarray, "n f"]:
     curves = cast(CurveItems, items).curves
-    return cached_features(curves, data.bands, data.redshift, config.train.threads or -1).values
+    return cached_features(curves, config.data.bands, config.data.redshift, config.train.threads or -1).values
 
 
-def _labelled(config: RunConfig, items: Items) -> tuple[Float32[np.ndarray, "n f"], Int64[np.ndarray, " n"]]:
+def _labelled(config: TransientsRun, items: Items) -> tuple[Float32[np.ndarray, "n f"], Int64[np.ndarray, " n"]]:
     """Features and targets of the items whose class is known."""
     targets = cast(CurveItems, items).targets
     known = targets >= 0
@@ -184,6 +182,6 @@ def _records(items: Items, probability: Float[np.ndarray, "n k"]) -> xr.Dataset:
     )
 
 
-def _seed(config: RunConfig, name: str) -> int:
+def _seed(config: TransientsRun, name: str) -> int:
     # Both libraries take 31 bits.
     return derive_seed(config.seed, "baseline", name) % 2**31

@@ -1,6 +1,7 @@
 """Luminosity and comoving distances from one table of astropy's flat Lambda-CDM (H0 70 km/s/Mpc, Omega_m 0.3)."""
 
 from functools import cache
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,8 @@ def _table() -> tuple[np.ndarray, np.ndarray]:
     from astropy.cosmology import FlatLambdaCDM
 
     redshift = np.geomspace(_REDSHIFT_MIN, REDSHIFT_MAX, 2000)
-    distance = FlatLambdaCDM(H0=70.0, Om0=0.3).comoving_distance(redshift).value  # pyright: ignore[reportAttributeAccessIssue]
+    cosmology = cast(Any, FlatLambdaCDM)(H0=70.0, Om0=0.3)  # astropy does not type its parameters
+    distance = cosmology.comoving_distance(redshift).to_value("Mpc")
     return np.log1p(redshift), np.log(distance)
 
 

@@ -2,9 +2,9 @@
 
 import math
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 CLIP = 1e-15
 
@@ -18,10 +18,8 @@ def class_balanced_log_loss(scores: Float[Tensor, "b k"], target: Int64[Tensor, 
     References:
         Allam & McEwen 2021, arXiv 2105.06178, section 5.3.
     """
-    known = target >= 0
-    scores, target = scores[known], target[known]
-    log_probability = scores.log_softmax(-1).gather(1, target.unsqueeze(1)).squeeze(1)
-    loss = -log_probability.clamp(math.log(CLIP), math.log1p(-CLIP))
-    counts = torch.bincount(target, minlength=scores.shape[1])
-    present = (counts > 0).sum().clamp(min=1)
-    return (loss / counts[target].to(loss.dtype)).sum() / present
+    member = F.one_hot(target.clamp(min=0), scores.shape[1]).to(scores.dtype) * (target >= 0).unsqueeze(1)
+    loss = -scores.log_softmax(-1).clamp(math.log(CLIP), math.log1p(-CLIP))
+    counts = member.sum(0)
+    mean = (member * loss).sum(0) / counts.clamp(min=1)
+    return mean.sum() / (counts > 0).sum().clamp(min=1)

@@ -71,7 +71,8 @@ def t2_ztf() -> TransientsRun:
 def _raw_model(width: int = 64, depth: int = 3) -> RawSettings:
     mixer = AttentionSettings(heads=width // 16, causal=True)
     trunk = TrunkSettings(
-        width=width, depth=depth, pattern=(mixer,), channel=MLPSettings(ratio=4.0), placement="pre", dropout=0.1
+        width=width, depth=depth, pattern=(mixer,), channel=MLPSettings(ratio=4.0), placement="pre", dropout=0.1,
+        dropout_shared=True,
     )
     return RawSettings(trunk=trunk, hidden=2 * width)
 

@@ -58,8 +58,8 @@ class _Scan(torch.autograd.Function):
         borders, outputs = [state], [x[:0]]
         with full_precision(x):
             for span in ctx.spans:
-                states, _ = scratch.run(x[span], dt[span], A, B[span], borders[-1])
-                outputs.append(torch.matmul(states, C[span, ..., None]).squeeze(-1))
+                states, free = scratch.run(x[span], dt[span], A, B[span], borders[-1])
+                outputs.append(_over_states(states, C[span, ..., None, :], free))
                 borders.append(states[-1].clone())
         ctx.save_for_backward(x, dt, A, B, C, *borders[:-1])
         return torch.cat(outputs).flatten(2).transpose(0, 1), borders[-1].flatten(1, 2)
@@ -138,11 +138,20 @@ class _Scratch:
         costate, carry = self.run_back(grad_y, C, decay, carry)
         grad_C = torch.matmul(grad_y[..., None, :], states).squeeze(-2)
         grad_B = torch.matmul((dt * x)[..., None, :], costate).squeeze(-2)
-        drive = torch.matmul(costate, B[..., None]).squeeze(-1)
-        # d loss / d (dt·A) = λ_t h_{t-1} a_t; the buffers are not needed afterwards.
+        # d loss / d (dt·A) = λ_t h_{t-1} a_t; each buffer is taken over once its contents are used.
         exponent = decay.mul_(costate)
         exponent[0].mul_(state)
         exponent[1:].mul_(states[:-1])
+        drive = _over_states(costate, B[..., None, :], states)
         grad_A = torch.mul(exponent, dt[..., None], out=costate).sum((0, 1))
-        grad_dt = x * drive + exponent.mul_(A).sum(-1)
+        grad_dt = x * drive + _over_states(exponent, A, exponent)
         return dt * drive, grad_dt, grad_B, grad_C, grad_A, carry
+
+
+def _over_states(left: Tensor, right: Tensor, buffer: Tensor) -> Tensor:
+    """Σ_n left · right; `buffer` holds the products.
+
+    A product with ones sums so short an axis three times faster than a reduction does.
+    """
+    products = torch.mul(left, right, out=buffer)
+    return torch.matmul(products, products.new_ones(products.shape[-1]))

@@ -2,27 +2,25 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import cast
 
-from armillary.core.config import RunConfig
 from armillary.core.domain import Metric, MetricSet
 from armillary.domains.transients.metrics.calibration import expected_calibration_error
 from armillary.domains.transients.metrics.confusion import accuracy, efficiency, macro_f1, purity
-from armillary.domains.transients.metrics.early import DAYS, balanced_log_loss_at
+from armillary.domains.transients.metrics.early import balanced_log_loss_at
 from armillary.domains.transients.metrics.log_loss import balanced_log_loss, challenge_weights, plasticc_log_loss
 from armillary.domains.transients.metrics.open_set import open_set_auc
 from armillary.domains.transients.metrics.ranking import average_precision, macro_area, micro_area, roc_area
 from armillary.domains.transients.metrics.scored import define
-from armillary.domains.transients.settings import TransientsData
+from armillary.domains.transients.settings import TransientsRun
 
 IA_NAMES = ("90", "Ia", "SNIa", "SN Ia")
 
 
-def metrics(config: RunConfig) -> MetricSet:
+def metrics(config: TransientsRun) -> MetricSet:
     """All metrics of the run's classes; the class-balanced log loss on the validation split chooses checkpoints."""
-    classes = cast(TransientsData, config.data).classes
+    classes, days = config.data.classes, config.predict.days
     return MetricSet(
-        (*_losses(classes), *_rates(classes), *_areas(), *_early(), _open_set()), primary="balanced_log_loss"
+        (*_losses(classes), *_rates(classes), *_areas(), *_early(days), _open_set()), primary="balanced_log_loss"
     )
 
 
@@ -65,16 +63,16 @@ def _areas() -> tuple[Metric, ...]:
     )
 
 
-def _early() -> tuple[Metric, ...]:
+def _early(days: tuple[float, ...]) -> tuple[Metric, ...]:
     return tuple(
         define(
-            f"balanced_log_loss_{days}d",
-            partial(balanced_log_loss_at, days=float(days)),
+            f"balanced_log_loss_{day:g}d",
+            partial(balanced_log_loss_at, day=day),
             "min",
-            f"class-balanced log loss {days} days after the first detection",
+            f"class-balanced log loss {day:g} days after the first detection",
             "nat",
         )
-        for days in DAYS
+        for day in days
     )
 
 

@@ -73,7 +73,9 @@ class RawClassifier(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "b l k"]:
         """Uncalibrated class scores after every observation."""
         features, time = self._features(batch)
-        tokens: Tokens = self.embedding(self.standardise(features), batch["band"], time.unsqueeze(-1), batch["mask"])
+        # Padding comes last, so no causal mixer lets it reach a real token; only a batch norm must be told of it.
+        mask = batch["mask"] if self.settings.trunk.norm.kind == "batch" else None
+        tokens: Tokens = self.embedding(self.standardise(features), batch["band"], time.unsqueeze(-1), mask)
         return self.head(self.trunk(tokens)[0], each_token=True)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

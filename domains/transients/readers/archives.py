@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from armillary.core.errors import DataError
 
@@ -74,17 +74,21 @@ class BoundedReader(io.RawIOBase):
         super().close()
 
 
-def open_bounded(path: Path, limits: Limits = LIMITS) -> BinaryIO:
+def open_bounded(path: Path, limits: Limits = LIMITS) -> io.BufferedReader:
     """The decompressed bytes of a plain, gzip, xz or bzip2 file, at most `limits.ratio` times its size."""
     raw = path.open("rb")
     head = raw.read(6)
     raw.seek(0)
     for magic, opener in _OPENERS.items():
         if head.startswith(magic):
-            limit = max(limits.free_bytes, limits.ratio * path.stat().st_size)
-            bounded = BoundedReader(_Owner(opener(raw), raw), limit, str(path))
-            return cast(BinaryIO, io.BufferedReader(bounded, MEGABYTE // 4))
+            bounded = BoundedReader(_Owner(opener(raw), raw), allowed_bytes(path, limits), str(path))
+            return io.BufferedReader(bounded, MEGABYTE // 4)
     return raw
+
+
+def allowed_bytes(path: Path, limits: Limits = LIMITS) -> int:
+    """How many bytes a file may unfold to."""
+    return max(limits.free_bytes, limits.ratio * path.stat().st_size)
 
 
 class _Owner:
@@ -143,12 +147,16 @@ def members(path: Path, report: Report, limits: Limits = LIMITS) -> Iterator[Doc
     """
     count = 0
     try:
+        total = allowed_bytes(path, limits)
         with open_bounded(path, limits) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_TarInfo) as archive:
             for member in archive:
                 archive.__dict__["members"] = []  # tarfile would keep every header
                 count += 1
                 if count > limits.members:
                     raise DataError(f"has more than {limits.members} members", path=path, advice="Split the archive.")
+                if not 0 <= member.size <= total:
+                    # Stepping over it would take for ever: tarfile does not notice the end of the stream.
+                    raise tarfile.ReadError(f"{member.name} claims {member.size} bytes")
                 if member.isdir():
                     continue
                 name = f"{path}:{member.name}"

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,7 @@ def read_blocks(path: Path, wanted: Mapping[str, Column], report: Report, size: 
             parser = _Parser(path, header_fields(header, path), wanted, report)
             for text in _whole_lines(stream, size, path):
                 yield parser.parse(text)
+                parser.give_up_if_hopeless()
     except DataError:
         raise
     except DAMAGE as error:
@@ -71,7 +72,7 @@ def header_fields(line: bytes, path: Path) -> list[str]:
     return [name.strip().strip('"') for name in text.strip().split(",")]
 
 
-def _whole_lines(stream: BinaryIO, size: int, path: Path) -> Iterator[bytes]:
+def _whole_lines(stream: io.BufferedIOBase, size: int, path: Path) -> Iterator[bytes]:
     """Chunks of the stream of about `size` bytes that end at line ends."""
     rest = b""
     while data := stream.read(size):
@@ -111,7 +112,8 @@ class _Parser:
             return None
         kinds: Any = {self.places[name]: kind for name, kind in self.kinds.items()}
         try:
-            with warnings.catch_warnings():
+            # A flux beyond float32 becomes infinite here and is reported later with its object.
+            with warnings.catch_warnings(), np.errstate(over="ignore"):
                 warnings.simplefilter("error")
                 table = pd.read_csv(
                     io.BytesIO(text), header=None, names=list(range(len(self.header))), index_col=False,
@@ -135,12 +137,17 @@ class _Parser:
             try:
                 fields = self._fields(line)
             except ValueError as error:
-                self._count_bad(row, str(error))
+                self.bad += 1
+                if self.bad > BAD_ROWS:
+                    break
+                advice = "The row is dropped; correct or remove it."
+                self.report(DataError(str(error), path=self.path, row=row, advice=advice))
                 continue
             rows.append(row)
             for name, value in fields.items():
                 values[name].append(value)
-        columns = {name: np.array(values[name], kind) for name, kind in self.kinds.items()}
+        with np.errstate(over="ignore"):
+            columns = {name: np.array(values[name], kind) for name, kind in self.kinds.items()}
         return Block(columns, np.array(rows, np.int64))
 
     def _fields(self, line: bytes) -> dict[str, Any]:
@@ -149,14 +156,13 @@ class _Parser:
             raise ValueError(f"the row has {len(fields)} fields, expected {len(self.header)}")
         return {name: _number(fields[place], name, self.kinds[name]) for name, place in self.places.items()}
 
-    def _count_bad(self, row: int, problem: str) -> None:
-        self.bad += 1
+    def give_up_if_hopeless(self) -> None:
+        """Raise when too many rows could not be read."""
         if self.bad > BAD_ROWS:
             raise DataError(
-                f"more than {BAD_ROWS} rows cannot be read; the rest of the table is left out", path=self.path,
-                row=row, advice="Check that it is the table that its header says.",
+                f"more than {BAD_ROWS} rows cannot be read; the rest of the table is left out",
+                path=self.path, advice="Check that it is the table that its header says.",
             )  # fmt: skip
-        self.report(DataError(problem, path=self.path, row=row, advice="The row is dropped; correct or remove it."))
 
 
 def _count(text: bytes, byte: bytes) -> int:

@@ -1,5 +1,6 @@
 """A FITS binary table from outside: sizes checked against the file before anything is allocated."""
 
+import io
 import re
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -81,7 +82,7 @@ def guarded(path: Path, action: Callable[[], Any]) -> Any:
         raise DataError(problem, path=path, advice=_ADVICE) from error
 
 
-def _seekable(path: Path) -> BinaryIO:
+def _seekable(path: Path) -> io.BufferedIOBase:
     """The decompressed file; a compressed one is unfolded, under limits, into a temporary file without a name."""
     try:
         stream = open_bounded(path)
@@ -96,7 +97,7 @@ def _seekable(path: Path) -> BinaryIO:
     return unfolded
 
 
-def _table(path: Path, stream: BinaryIO, stack: ExitStack) -> FitsTable:
+def _table(path: Path, stream: io.BufferedIOBase, stack: ExitStack) -> FitsTable:
     stream.seek(0, 2)
     size = stream.tell()
     stream.seek(0)

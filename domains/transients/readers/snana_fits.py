@@ -24,7 +24,6 @@ PROPERTIES = {
     "redshift_spec": ("REDSHIFT_SPEC", "HOSTGAL_SPECZ"),
 }  # fmt: skip
 OBSERVATIONS = {"time": ("MJD",), "flux": ("FLUXCAL",), "flux_error": ("FLUXCALERR",)}
-Columns = dict[str, Shaped[np.ndarray, " rows"]]
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class _Pair:
     survey: str
     names: list[str]
     types: list[str]
-    pointers: Columns
-    properties: Columns
-    observations: Columns
+    pointers: dict[str, Shaped[np.ndarray, " objects"]]
+    properties: dict[str, np.ndarray]
+    observations: dict[str, Shaped[np.ndarray, " rows"]]
     bands: Shaped[np.ndarray, " rows"]
 
 

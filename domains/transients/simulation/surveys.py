@@ -29,7 +29,7 @@ def found_bright(measured: Measured) -> bool:
     return int(detected.sum()) >= 5 and float(np.max(measured.flux, where=detected, initial=0.0)) >= 10**3.4
 
 
-# Shares follow PLAsTiCC's training set with the rarest raised to one per cent, so that small samples hold them.
+# Shares are roughly those of PLAsTiCC's training set; the rarest are raised above one per cent for small samples.
 LSST = Survey(
     name="lsst",
     bands=band_names("lsst"),
@@ -60,7 +60,7 @@ LSST = Survey(
     deep_share=0.1,
 )
 
-# Shares follow the Bright Transient Survey.
+# Shares are roughly those of the Bright Transient Survey, without its rarest types.
 ZTF = Survey(
     name="ztf",
     bands=band_names("ztf")[:2],

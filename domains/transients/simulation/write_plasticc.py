@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -87,8 +88,8 @@ def _galactic(items: Sequence[SimulatedObject]) -> tuple[np.ndarray, np.ndarray]
     from astropy.coordinates import SkyCoord
 
     ra = [item.position.ra for item in items]
-    galactic = SkyCoord(ra, [item.position.dec for item in items], unit="deg", frame="icrs").galactic
-    return np.asarray(galactic.l.deg), np.asarray(galactic.b.deg)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    galactic = cast(Any, SkyCoord(ra, [item.position.dec for item in items], unit="deg", frame="icrs")).galactic
+    return np.asarray(galactic.l.deg), np.asarray(galactic.b.deg)
 
 
 def _modulus(redshift: float) -> float:
@@ -99,7 +100,7 @@ def _zenodo_row(item: SimulatedObject) -> dict[str, str]:
     host, z = item.host, item.source.redshift
     modulus = f"{distance_modulus(host.photometric):.3f}" if z > 0 else "-9.000"
     peak = float(getattr(item.source, "peak_time", item.measured.time[0]))
-    # The challenge released one spectroscopic redshift in about thirty objects of the test set.
+    # As in the test set, most hosts have no spectrum: here those outside the deep fields.
     spectroscopic = host.spectroscopic if item.deep or z == 0 else -9.0
     row = {
         "object_id": f"{object_id(item):10d}",

@@ -1,8 +1,8 @@
 """Two-dimensional Gaussian process over time and wavelength, fitted to many light curves at once.
 
 The kernel is k = A (1 + sqrt3 r) exp(-sqrt3 r), r^2 = dt^2/l^2 + dlambda^2/m^2, with zero mean and the squared flux
-errors on the diagonal. Objects are padded to buckets of nearly one size, so that few points are wasted; dense
-Cholesky factors in float64; Newton's method with the exact Hessian needs three to four evaluations an object.
+errors on the diagonal. Objects are sorted by size and worked on in padded chunks of nearly one size; dense Cholesky
+factors in float64; Newton's method with the exact Hessian needs three to four evaluations an object.
 
 References:
     Boone 2019, "Avocado: Photometric Classification of Astronomical Transients with Gaussian Process Augmentation",
@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
-from armillary.domains.transients.t2.likelihood import Bucket, Workspace
+from armillary.domains.transients.t2.likelihood import Padded, Workspace
 from armillary.domains.transients.t2.newton import Minimum, minimise
-from armillary.domains.transients.t2.points import Points, cut_buckets
+from armillary.domains.transients.t2.points import Points, sorted_blocks
 from armillary.domains.transients.t2.settings import GaussianProcessSettings
 
 _DEFAULTS = GaussianProcessSettings()
-_LARGEST_BUCKET = 2048  # objects; enough to make the search's own cost small
+_BLOCK = 2048  # objects searched for at once; enough to make the search's own cost small
 _WARM_TOLERANCE = 0.1  # [nat]; the warm start only has to land in the valley
 _FEWEST_TO_THIN = 20  # points, so that the warm start sees eight
 _PEAK_ERROR = 0.01  # error floor as a fraction of the largest flux, in the starting amplitude
@@ -71,10 +71,10 @@ def fit(points: Points, settings: GaussianProcessSettings = _DEFAULTS, device: s
     start = np.stack([np.log(starting_amplitude(points)), np.full(len(points), 2 * math.log(settings.start_length))], 1)
     found, converged = start.copy(), np.zeros(len(points), np.bool_)
     evaluations = np.zeros(len(points), np.int64)
-    for members in cut_buckets(points.row_size, _LARGEST_BUCKET):
-        bucket = Bucket.gather(ordered, members, settings.wavelength_scale, workspace)
+    for members in sorted_blocks(points.row_size, _BLOCK):
+        padded = Padded.gather(ordered, members, settings.wavelength_scale, workspace)
         begin = torch.from_numpy(start[members]).to(device)
-        result = _fit_bucket(bucket, begin, settings, int(points.row_size[members].min()))
+        result = _fit_block(padded, begin, settings)
         found[members], converged[members] = result.parameters.cpu(), result.converged.cpu()
         evaluations[members] = result.evaluations.cpu()
     found = np.where(converged[:, None], found, start)
@@ -86,9 +86,9 @@ def log_likelihood(
 ) -> Float64[np.ndarray, " n"]:
     """Log marginal likelihood [nat] of each object's flux at its fitted parameters."""
     workspace, values = Workspace(torch.device(device)), np.zeros(len(points))
-    for members in cut_buckets(points.row_size, _LARGEST_BUCKET):
-        bucket = Bucket.gather(points, members, settings.wavelength_scale, workspace)
-        values[members] = -bucket.evaluate(_parameters(fitted, members, workspace.device)).value.cpu().numpy()
+    for members in sorted_blocks(points.row_size, _BLOCK):
+        padded = Padded.gather(points, members, settings.wavelength_scale, workspace)
+        values[members] = -padded.evaluate(_parameters(fitted, members, workspace.device)).value.cpu().numpy()
     return values
 
 
@@ -107,13 +107,13 @@ def predict(
     workspace, shape = Workspace(torch.device(device)), (len(points), times.shape[1], len(wavelengths))
     mean, deviation = np.empty(shape, np.float32), np.empty(shape, np.float32)
     wave = torch.from_numpy(math.sqrt(3) / settings.wavelength_scale * wavelengths).to(device)
-    for members in cut_buckets(points.row_size, _LARGEST_BUCKET):
-        bucket = Bucket.gather(points, members, settings.wavelength_scale, workspace)
+    for members in sorted_blocks(points.row_size, _BLOCK):
+        padded = Padded.gather(points, members, settings.wavelength_scale, workspace)
         at = torch.from_numpy(math.sqrt(3) * times[members]).to(device)
         parameters = _parameters(fitted, members, workspace.device)
-        for chunk in bucket.chunks(columns=shape[1] * shape[2]):
-            centre, spread = _condition(bucket.take(chunk), parameters[chunk], at[chunk], wave)
-            mean[members[chunk]], deviation[members[chunk]] = centre.cpu().numpy(), spread.cpu().numpy()
+        for rows, part in padded.chunks(columns=shape[1] * shape[2]):
+            centre, spread = _condition(part, parameters[rows], at[rows], wave)
+            mean[members[rows]], deviation[members[rows]] = centre.cpu().numpy(), spread.cpu().numpy()
     return mean, deviation
 
 
@@ -123,15 +123,17 @@ def _parameters(fitted: GPFit, members: Int64[np.ndarray, " b"], device: torch.d
     return torch.from_numpy(pairs).to(device)
 
 
-def _fit_bucket(bucket: Bucket, start: Tensor, settings: GaussianProcessSettings, fewest: int) -> Minimum:
+def _fit_block(padded: Padded, start: Tensor, settings: GaussianProcessSettings) -> Minimum:
     reach = settings.amplitude_range
     lower = torch.stack([start[:, 0] - reach, torch.zeros_like(start[:, 1])], -1)
     upper = torch.stack([start[:, 0] + reach, torch.full_like(start[:, 1], 2 * math.log(settings.longest))], -1)
-    begin = start
-    if settings.warm_start and fewest >= _FEWEST_TO_THIN:
-        thin = bucket.thinned(thinning(bucket.target.shape[1]))
-        begin = minimise(thin, start, lower, upper, _WARM_TOLERANCE, settings.max_evaluations).parameters
-    return minimise(bucket, begin, lower, upper, settings.tolerance, settings.max_evaluations)
+    begin = start.clone()
+    many = torch.from_numpy(padded.sizes >= _FEWEST_TO_THIN).to(start.device)
+    if settings.warm_start and many.any():
+        thin = padded.take(many).thinned(thinning(padded.target.shape[1]))
+        bounds = start[many], lower[many], upper[many]
+        begin[many] = minimise(thin, *bounds, _WARM_TOLERANCE, settings.max_evaluations).parameters
+    return minimise(padded, begin, lower, upper, settings.tolerance, settings.max_evaluations)
 
 
 def thinning(length: int) -> Int64[np.ndarray, " few"]:
@@ -144,17 +146,17 @@ def thinning(length: int) -> Int64[np.ndarray, " few"]:
     return places[places < length]
 
 
-def _condition(bucket: Bucket, parameters: Tensor, time: Tensor, wavelength: Tensor) -> tuple[Tensor, Tensor]:
+def _condition(padded: Padded, parameters: Tensor, time: Tensor, wavelength: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (b, t, w); Rasmussen & Williams 2006, algorithm 2.1."""
     amplitude = torch.exp(parameters[:, 0])
-    factor = bucket.factorise(parameters)
-    lag = ((bucket.time[:, :, None] - time[:, None, :]) * torch.exp(-0.5 * parameters[:, 1, None, None])).square_()
-    colour = (bucket.wavelength[:, :, None] - wavelength).square_()
+    factor = padded.factorise(parameters)
+    lag = ((padded.time[:, :, None] - time[:, None, :]) * torch.exp(-0.5 * parameters[:, 1, None, None])).square_()
+    colour = (padded.wavelength[:, :, None] - wavelength).square_()
     distance = (lag[..., None] + colour[:, :, None, :]).sqrt_()
-    decay = torch.mul(distance, -1 / math.log(2)).exp2_().mul_((bucket.weight * amplitude[:, None])[:, :, None, None])
+    decay = torch.mul(distance, -1 / math.log(2)).exp2_().mul_((padded.weight * amplitude[:, None])[:, :, None, None])
     cross = distance.add_(1).mul_(decay).flatten(2)
     white = torch.linalg.solve_triangular(factor, cross, upper=False)
-    inner = torch.linalg.solve_triangular(factor, bucket.target.unsqueeze(-1), upper=False)
+    inner = torch.linalg.solve_triangular(factor, padded.target.unsqueeze(-1), upper=False)
     mean = (inner.mT @ white).view(len(cross), *lag.shape[2:], -1)
     # Rounding can take a few units in the last place more than there are.
     variance = (amplitude[:, None] - white.square_().sum(1)).maximum(1e-12 * amplitude[:, None])

@@ -9,6 +9,7 @@ d^2R/d(log l^2)^2 = q E (q / (2 s) - 1) / 2, so one exponential serves all.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from armillary.domains.transients.t2.points import Points
 
 _SMALLEST = 1e-30  # keeps q / s finite where both are 0
 _LOG2_E = 1 / math.log(2)
+_WASTE = 0.08  # part of a row that may be padding
 # Elements of the matrices worked on at once: on a CPU about ten such blocks stay in its cache.
 _CHUNK = {"cpu": 2**17, "cuda": 2**26}
 
@@ -46,13 +48,16 @@ class Workspace:
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """Points of b objects in rows of p, in order of time. Padding has weight 0 and target 0.
+class Padded:
+    """Points of b objects in rows of p, in order of time; from `sizes` on a row is padding of weight and target 0.
 
     time: sqrt3 t [d]. wavelength: sqrt3 lambda / m. weight: 1 / sigma. target: flux / sigma.
     constant: the part of the negative log-likelihood [nat] that the parameters cannot change.
+    Matrices are made for a few objects of similar size at a time, so little of them is padding when rows are sorted
+    by size.
     """
 
+    sizes: Int64[np.ndarray, " b"]
     time: Float64[Tensor, "b p"]
     wavelength: Float64[Tensor, "b p"]
     weight: Float64[Tensor, "b p"]
@@ -63,8 +68,8 @@ class Bucket:
     @classmethod
     def gather(
         cls, points: Points, members: Int64[np.ndarray, " b"], wavelength_scale: float, workspace: Workspace
-    ) -> "Bucket":
-        """Pad the members' points; wavelength_scale is m, the fixed length along wavelength [Angstrom]."""
+    ) -> "Padded":
+        """The members' points; wavelength_scale is m, the fixed length along wavelength [Angstrom]."""
         sizes = points.row_size[members]
         place = np.arange(int(sizes.max()))
         real = place < sizes[:, None]
@@ -77,6 +82,7 @@ class Bucket:
             return torch.from_numpy(column).to(workspace.device)
 
         return cls(
+            sizes=sizes,
             time=move(math.sqrt(3) * points.time[rows]),
             wavelength=move(math.sqrt(3) / wavelength_scale * points.wavelength[rows]),
             weight=move(weight),
@@ -85,19 +91,29 @@ class Bucket:
             workspace=workspace,
         )
 
-    def take(self, keep: Bool[Tensor, " b"] | slice) -> "Bucket":
-        """Some of the objects."""
-        return replace(self, **{name: getattr(self, name)[keep] for name in (*_COLUMNS, "constant")})
+    def take(self, keep: Bool[Tensor, " b"]) -> "Padded":
+        """The objects where `keep` is True."""
+        rows = {name: getattr(self, name)[keep] for name in (*_COLUMNS, "constant")}
+        return replace(self, sizes=self.sizes[keep.cpu().numpy()], **rows)
 
-    def thinned(self, places: Int64[np.ndarray, " few"]) -> "Bucket":
+    def thinned(self, places: Int64[np.ndarray, " few"]) -> "Padded":
         """The points at some places of each row; the constant remains, for no minimum minds it."""
-        return replace(self, **{name: getattr(self, name)[:, places] for name in _COLUMNS})
+        sizes = np.searchsorted(places, self.sizes)
+        return replace(self, sizes=sizes, **{name: getattr(self, name)[:, places] for name in _COLUMNS})
 
-    def chunks(self, columns: int = 0) -> list[slice]:
+    def chunks(self, columns: int = 0) -> Iterator[tuple[slice, "Padded"]]:
         """Slices of objects whose matrices, p times the larger of p and `columns`, are best worked on at once."""
-        size, length = self.target.shape
-        step = max(1, self.workspace.elements // (length * max(length, columns)))
-        return [slice(first, min(first + step, size)) for first in range(0, size, step)]
+        first = 0
+        while first < len(self.sizes):
+            length = int(self.sizes[first:].max())
+            room = max(1, self.workspace.elements // (length * max(length, columns)))
+            near = self.sizes[first : first + room] >= (1 - _WASTE) * length
+            last = first + max(1, int(np.argmin(np.append(near, False))))
+            length = int(self.sizes[first:last].max())
+            rows = slice(first, last)
+            part = {name: getattr(self, name)[rows, :length] for name in _COLUMNS}
+            yield rows, replace(self, sizes=self.sizes[rows], constant=self.constant[rows], **part)
+            first = last
 
     def evaluate(self, parameters: Float64[Tensor, "b 2"]) -> Evaluation:
         """Negative log marginal likelihood [nat] at (log A, log l^2) with its gradient and Hessian.
@@ -105,7 +121,7 @@ class Bucket:
         References:
             Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", eqs. 2.30 and 5.9.
         """
-        parts = [self.take(chunk)._evaluate(parameters[chunk]) for chunk in self.chunks()]
+        parts = [part._evaluate(parameters[rows]) for rows, part in self.chunks()]
         return Evaluation(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _evaluate(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:

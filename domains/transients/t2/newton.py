@@ -1,7 +1,7 @@
 """Newton's method with a trust region and box bounds, for many small problems at once."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -21,6 +21,7 @@ class Evaluation:
     hessian: Float[Tensor, "b d d"]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """b functions to be minimised, each of its own d parameters."""
 

@@ -1,4 +1,4 @@
-"""Points: the observations of many objects as the Gaussian process sees them, and how they are cut into buckets."""
+"""Points: the observations of many objects as the Gaussian process sees them, and in which order they are worked on."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -54,20 +54,7 @@ class Points:
         )
 
 
-def cut_buckets(
-    sizes: Int64[np.ndarray, " n"], largest: int, waste: float = 0.08
-) -> list[Int64[np.ndarray, " members"]]:
-    """Objects in groups of nearly one size, at most `largest` in each; none is padded by more than `waste` of its row.
-
-    Cost: O(n log n).
-    """
+def sorted_blocks(sizes: Int64[np.ndarray, " n"], largest: int) -> list[Int64[np.ndarray, " members"]]:
+    """Objects from the longest to the shortest, in blocks of at most `largest`. Cost: O(n log n)."""
     order = np.argsort(-sizes, kind="stable")
-    descending = -sizes[order]
-    groups: list[Int64[np.ndarray, " members"]] = []
-    first = 0
-    while first < len(order):
-        near = int(np.searchsorted(descending, descending[first] * (1 - waste), side="right"))
-        last = min(first + largest, near)
-        groups.append(order[first:last])
-        first = last
-    return groups
+    return [order[first : first + largest] for first in range(0, len(order), largest)]

@@ -60,6 +60,17 @@ def test_half_precision_inputs_accumulate_in_single_precision() -> None:
     assert_agree(selective_scan, selective_scan_reference, inputs, value=HALF_VALUE, gradient=HALF_GRADIENT)
 
 
+def test_autocast_does_not_narrow_the_scan() -> None:
+    results = []
+    for enabled in (False, True):
+        inputs = {name: tensor.requires_grad_() for name, tensor in random_inputs(2, 37, 8, 4, 2).items()}
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            y, state = selective_scan(**inputs)
+            (y.sum() + state.sum()).backward()
+        results.append([y, state, *(tensor.grad for tensor in inputs.values())])
+    assert all(torch.equal(plain, cast) for plain, cast in zip(*results, strict=True))
+
+
 def test_inputs_may_lie_in_memory_in_any_order() -> None:
     inputs = {name: _strided(tensor) for name, tensor in random_inputs(2, 37, 8, 4, 2).items()}
     assert_agree(selective_scan, selective_scan_reference, inputs, value=VALUE, gradient=GRADIENT)

@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from armillary.core.domain import ReadOptions
 from armillary.core.errors import CardError
 from armillary.domains.transients import simulate as module
+from armillary.domains.transients.read import read
 from armillary.domains.transients.simulate import read_stamp, simulate
 from armillary.domains.transients.simulation import LSST
 from armillary.domains.transients.simulation.survey import simulate_objects
@@ -204,3 +206,13 @@ def test_a_damaged_stamp_is_no_stamp(tmp_path):
 def test_detection_flags_of_the_twin_are_five_sigma(twins):
     curves, _ = kaggle(twins["simulated_lsst"])
     np.testing.assert_array_equal(curves.detected == 1, curves.flux.abs() >= 5 * curves.flux_err)
+
+
+@every_card
+def test_the_reader_takes_a_twin_and_reports_the_broken_item_alone(card, twins):
+    problems = []
+    chunks = list(read([twins[card]], ReadOptions(report=problems.append)))
+    stamp = read_stamp(twins[card])
+    assert [problem.item for problem in problems] == [stamp.broken]
+    assert stamp.objects - 1 <= sum(chunk.sizes["object"] for chunk in chunks) <= stamp.objects
+    assert all((chunk.label != "").all() for chunk in chunks)

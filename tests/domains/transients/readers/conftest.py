@@ -167,13 +167,12 @@ class Fabricator:
         head.header["SURVEY"] = changes.get("survey", "DES")
         head.header["PHOTFILE"] = changes.get("photfile", f"{name}_PHOT.FITS")
         errors = np.ones(9)
-        time = np.array([100.0, 101, 102, -777, 100, -777, 101, 100, -777]) + np.where(errors > 0, 0, 0)
-        time[time > 0] += 56000
+        time = np.array([56100.0, 56101, 56102, -777, 56100, -777, 56101, 56100, -777])
         phot = fits.BinTableHDU.from_columns(
             [
                 fits.Column("MJD", "D", array=time),
                 fits.Column(changes.get("band", "BAND"), "2A", array=list("grizgrizg")),
-                fits.Column("FLUXCAL", changes.get("form", "E"), array=np.arange(9.0) * 10),
+                fits.Column("FLUXCAL", changes.get("form", "E"), array=changes.get("flux", np.arange(9.0) * 10)),
                 fits.Column("FLUXCALERR", "E", array=errors),
             ]
         )

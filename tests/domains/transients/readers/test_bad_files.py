@@ -3,12 +3,12 @@
 import bz2
 import gzip
 import io
-import lzma
 import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -20,7 +20,6 @@ class Case:
     build: Callable[[Any], object]
     says: tuple[str, ...]
     left: tuple[str, ...]
-    dropped: bool = True
 
 
 def edited(text: str, line: int, old: str, new: str) -> str:
@@ -101,7 +100,7 @@ def truncated(make: Any) -> None:
 
 def bomb(make: Any) -> None:
     make.write("a.DAT", make.snana(1))
-    make.write("b.csv.xz", lzma.compress(b"object_id,mjd,passband,flux,flux_err,detected\n" + bytes(80 << 20), preset=1))
+    make.tar("b.tar.xz", {name: bytes(40 << 20) for name in ("x.DAT", "y.DAT")})
 
 
 def lying_size(make: Any) -> None:
@@ -118,7 +117,7 @@ def lying_rows(make: Any) -> None:
     data = path.read_bytes()
     old = b"NAXIS2  =                    9"
     assert old in data
-    path.write_bytes(data.replace(old, b"NAXIS2  =        9000000000000"))
+    path.write_bytes(data.replace(old, b"NAXIS2  =           9000000000"))
 
 
 def cut_fits(make: Any) -> None:
@@ -171,7 +170,7 @@ CASES = [
     plasticc("both dialects", lambda m, r: m.table([x + ",1" for x in r], m.kaggle + ",detected_bool"),
              "both 'detected' and 'detected_bool'", left=()),
     plasticc("unknown band", lambda m, r: m.table(field(r, 4, 2, "7")),
-             "t.csv:4[1]", "1 of 6 observations", "unknown band, first '7'", "lsst has u, 0, g"),
+             "t.csv:4[1]", "1 of 6 observations", "unknown band, first '7'", "lsst has u, 0, lsst_u, g"),
     plasticc("nan flux", lambda m, r: m.table(field(r, 9, 3, "nan")), "t.csv:9[2]", "1 of 6", "flux nan", "dropped"),
     plasticc("zero error", lambda m, r: m.table(field(r, 9, 4, "0")), "t.csv:9[2]", "1 of 6", "error 0"),
     plasticc("negative error", lambda m, r: m.table(field(field(r, 8, 4, "-1"), 9, 4, "-2")),
@@ -236,7 +235,8 @@ CASES = [
     pair("other PHOT file", ("names 'OTHER_PHOT.FITS'", "disagree"), (), photfile="OTHER_PHOT.FITS"),
     pair("unknown survey", ("survey 'KEPLER'",), (), survey="KEPLER"),
     pair("no band column", ("SIM_PHOT.FITS", "no column BAND or FLT"), (), band="FILTER"),
-    pair("variable length", ("column FLUXCAL has the form", "expected one number"), (), form="PE()"),
+    pair("variable length", ("column FLUXCAL has the form", "expected one number"), (), form="PE()",
+         flux=np.array([np.ones(2, np.float32)] * 9 + [np.ones(3)], dtype=object)[:9]),
     Case("fits-rows beyond the file", lying_rows, ("SIM_PHOT.FITS", "claims", "bytes of rows"), ("1",)),
     Case("fits-cut off", cut_fits, ("SIM_PHOT.FITS", "cut off"), ("1",)),
     Case("fits-HEAD alone", alone("PHOT"), ("has no PHOT file beside it",), ("1",)),
@@ -253,8 +253,8 @@ CASES = [
     archive("device", with_member(member("x.DAT", tarfile.CHRTYPE)), "a device"),
     archive("long-name record of 2 MB", with_member(member("x.DAT", tarfile.GNUTYPE_LONGNAME), b"n" * (2 << 20)),
             "header record claims", left=()),
-    archive("member of a terabyte", lying_size, "more than the 67108864"),
-    archive("bomb", bomb, "b.csv.xz", "unfolds to more than", "bomb"),
+    archive("member of a terabyte", lying_size, "claims 1099511627776 bytes"),
+    archive("bomb", bomb, "b.tar.xz", "unfolds to more than", "bomb"),
     archive("table inside", lambda m: m.tar("a.tar.xz", {"1.DAT": m.snana(1), "t.csv": m.table(m.rows((5,)))}),
             "PLAsTiCC light curves", "not read from within an archive"),
     Case("alert-random bytes", alert(lambda m: b"Obj\x01" + bytes(range(200))), ("b.avro", "alert packet"), ("ZTFa",)),
