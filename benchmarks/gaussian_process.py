@@ -30,6 +30,7 @@ from armillary.domains.transients.t2.gaussian_process import GPFit, fit, log_lik
 from armillary.domains.transients.t2.points import Points
 from armillary.domains.transients.t2.preparation import Window, sample_times, to_points, trim
 
+QUESTION = "How many objects a CPU second does the Gaussian process stage of t2 fit, beside george and scikit-learn?"
 PEER = Path(__file__).parent / "peers" / "gaussian_process.py"
 RESULT = Path(__file__).parent / "results" / "gaussian_process.json"
 LIBRARIES = ("george", "scikit-learn")
@@ -112,7 +113,7 @@ def report(points: Points, rounds: dict[str, list[dict]]) -> dict:
     peers = {name: found[0] for name, found in rounds.items() if name != "armillary"}
     versions = {name: version(name) for name in ("armillary", "torch", "numpy", "scipy")}
     return {
-        "question": __doc__.splitlines()[0],
+        "question": QUESTION,
         "machine": processor(),
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
@@ -131,9 +132,9 @@ def report(points: Points, rounds: dict[str, list[dict]]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=QUESTION)
     parser.add_argument("--peers", required=True, help="python of the peers' environment")
-    parser.add_argument("--objects", type=int, default=1000)
+    parser.add_argument("--objects", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()

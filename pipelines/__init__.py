@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from armillary.pipelines.run import Run
-    from armillary.pipelines.train import train
+    from armillary.pipelines.training import train
 
 __all__ = ["Run", "train"]
 
-_HOMES = {"Run": "armillary.pipelines.run", "train": "armillary.pipelines.train"}
+_HOMES = {"Run": "armillary.pipelines.run", "train": "armillary.pipelines.training"}
 
 
 def __getattr__(name: str) -> Any:

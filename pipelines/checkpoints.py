@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -114,8 +115,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         progress,
         load_weights(path / _WEIGHTS),
         load_weights(average) if average.exists() else None,
-        torch.load(path / _OPTIMISER, weights_only=True, map_location="cpu"),
+        _load_optimiser(path / _OPTIMISER),
     )
+
+
+def _load_optimiser(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, UnpicklingError) as error:
+        raise RunError(f"{path}: cannot be read ({str(error).splitlines()[0]}). {_ADVICE}") from error
 
 
 def chosen_weights(checkpoint: Checkpoint) -> Weights:

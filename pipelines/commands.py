@@ -63,7 +63,7 @@ def cards(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Trains a recipe."""
-    from armillary.pipelines.train import train
+    from armillary.pipelines.training import train
 
     sets = [parse_set(text) for text in arguments.sets]
     run = train(

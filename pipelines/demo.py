@@ -8,7 +8,7 @@ from armillary.pipelines.evaluate import evaluate
 from armillary.pipelines.plugins import load_domains
 from armillary.pipelines.reporting import report_runs
 from armillary.pipelines.run import Run
-from armillary.pipelines.train import train
+from armillary.pipelines.training import train
 
 _MARK = ".armillary-demo"
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 from armillary.core.config import OptimSettings
 
@@ -27,7 +27,7 @@ class Plateau:
     bad_epochs: int = 0
     cooldown: int = 0
 
-    def after_epoch(self, loss: float, optim: OptimSettings) -> Self:
+    def after_epoch(self, loss: float, optim: OptimSettings) -> "Plateau":
         """The state after one more epoch with this training loss; other schedules leave it unchanged."""
         if optim.schedule != "plateau":
             return self
@@ -46,7 +46,7 @@ class Plateau:
         return {**asdict(self), "best": None if math.isinf(self.best) else self.best}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: dict[str, Any]) -> "Plateau":
         """The inverse of `as_dict`."""
         best = math.inf if values["best"] is None else float(values["best"])
         return cls(values["factor"], best, values["bad_epochs"], values["cooldown"])

@@ -3,7 +3,6 @@
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -23,7 +22,7 @@ class ProgressBar:
         self._start = self._last_line = time.monotonic()
         self._first = done
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressBar":
         if not self._quiet and self._console.is_terminal:
             self._live = Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),

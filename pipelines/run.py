@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ class Run:
         self._data_root = data_root
 
     @classmethod
-    def load(cls, path: str | Path, *, data_root: str | Path | None = None) -> Self:
+    def load(cls, path: str | Path, *, data_root: str | Path | None = None) -> "Run":
         """The run in a folder.
 
         Raises:

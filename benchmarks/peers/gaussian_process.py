@@ -6,6 +6,7 @@ Called as: python gaussian_process.py LIBRARY POINTS.npz RESULT.npz
 
 import sys
 import time
+import warnings
 from importlib.metadata import version
 
 import numpy as np
@@ -47,6 +48,7 @@ def fit_george(place, flux, error, amplitude):
 
 def fit_sklearn(place, flux, error, amplitude):
     """The same by scikit-learn; equal bounds hold the length along wavelength fixed."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
@@ -57,6 +59,7 @@ def fit_sklearn(place, flux, error, amplitude):
         calls.append(found.nfev)
         return found.x, found.fun
 
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the fixed length lies at its bounds, as it should
     reach = (amplitude * np.exp(-REACH), amplitude * np.exp(REACH))
     kernel = ConstantKernel(amplitude, reach) * Matern([START, SCALE], [(1.0, LONGEST), (SCALE, SCALE)], nu=1.5)
     process = GaussianProcessRegressor(kernel, alpha=error**2, optimizer=optimise).fit(place, flux)

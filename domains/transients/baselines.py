@@ -1,7 +1,7 @@
 """The simple methods reported beside every model: two tree ensembles on hand-made features."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import lightgbm
 import numpy as np
@@ -11,20 +11,10 @@ from sklearn.ensemble import RandomForestClassifier
 
 from armillary.core.domain import Baseline, Items
 from armillary.core.random import derive_seed
+from armillary.domains.transients.curve_items import CurveItems
 from armillary.domains.transients.features import cached_features
-from armillary.domains.transients.lightcurves import LightCurves
 from armillary.domains.transients.metrics.log_loss import true_class_loss
 from armillary.domains.transients.settings import TransientsRun
-
-
-class CurveItems(Protocol):
-    """What a baseline reads of the items of any system: light curves as trimmed, targets (-1 unknown), class names."""
-
-    ids: np.ndarray
-    groups: np.ndarray
-    curves: LightCurves
-    targets: Int64[np.ndarray, " n"]
-    class_names: Sequence[str]
 
 
 def baselines(config: TransientsRun) -> Mapping[str, Baseline]:

@@ -1,6 +1,8 @@
 """Corrections of flux on request: Galactic extinction and zero point. Each is recorded, so that none is made twice."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -58,6 +60,6 @@ def to_zero_point(curves: LightCurves, zero_point: float) -> LightCurves:
     return _scaled(curves, scale, {**curves.attrs, "zero_point": float(zero_point)})
 
 
-def _scaled(curves: LightCurves, scale: Float64[np.ndarray, " rows"], attrs: dict[str, object]) -> LightCurves:
+def _scaled(curves: LightCurves, scale: Float64[np.ndarray, " rows"], attrs: Mapping[str, Any]) -> LightCurves:
     flux, flux_error = (curves.flux * scale).astype(np.float32), (curves.flux_error * scale).astype(np.float32)
     return replace(curves, flux=flux, flux_error=flux_error, attrs=attrs)

@@ -1,14 +1,13 @@
 """One object: its light curve and, beneath, what the system made of it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from armillary.core.plotting import new_figure
+from armillary.domains.transients.curve_items import CurveItems
 from armillary.domains.transients.features.padded import first_detection
 from armillary.domains.transients.figures.evolution import draw_activation, draw_track
 from armillary.domains.transients.figures.light_curve import Process, draw_light_curve
@@ -17,15 +16,6 @@ from armillary.domains.transients.settings import TransientsRun
 from armillary.domains.transients.t2.preparation import Window, sample_times, trim
 
 TIME = "Time since first detection [d]"
-
-
-class CurveItems(Protocol):
-    """What is drawn of the items of any system."""
-
-    curves: LightCurves
-    class_names: Sequence[str]
-
-    def __getitem__(self, key: tuple[int, int]) -> Mapping[str, Any]: ...
 
 
 def example_figure(config: TransientsRun, prediction: xr.Dataset, items: CurveItems, index: int) -> Figure:

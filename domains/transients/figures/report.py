@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 
 from armillary.core.domain import Items
 from armillary.core.plotting import house_style
+from armillary.domains.transients.curve_items import CurveItems
 from armillary.domains.transients.figures.calibration import calibration_figure
 from armillary.domains.transients.figures.confusion import confusion_figure
 from armillary.domains.transients.figures.curves import precision_recall_figure, roc_figure
 from armillary.domains.transients.figures.early import early_figure
-from armillary.domains.transients.figures.example import CurveItems, example_figure
+from armillary.domains.transients.figures.example import example_figure
 from armillary.domains.transients.metrics.scored import Scored, scored
 from armillary.domains.transients.settings import TransientsRun
 

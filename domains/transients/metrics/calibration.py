@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from armillary.domains.transients.metrics.scored import Scored, Sums, scored
+from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
 
 BINS = 15
 
@@ -28,7 +28,7 @@ def calibration_sums(known: Scored, weight: Float[np.ndarray, " n"], bins: int =
     confidence = known.probability.max(1) if len(known.truth) else np.zeros(0)
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     parts = (weight, weight * confidence, weight * (known.predicted == known.truth))
-    return Sums(np.stack([np.bincount(place, part, bins) for part in parts]))
+    return Sums(np.stack([weighted_counts(place, part, bins) for part in parts]))
 
 
 def calibration_error_of(sums: Sums) -> float:

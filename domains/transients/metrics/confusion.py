@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from armillary.domains.transients.metrics.scored import Scored, Sums, scored
+from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
 
 
 def confusion(known: Scored, weight: Float[np.ndarray, " n"]) -> Sums:
     """Weighted counts, row the true class, column the predicted one."""
     size = len(known.classes)
-    counts = np.bincount(known.truth * size + known.predicted, weight, size * size)
+    counts = weighted_counts(known.truth * size + known.predicted, weight, size * size)
     return Sums(counts.reshape(size, size))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Float64
 
-from armillary.domains.transients.metrics.scored import Scored, Sums, scored
+from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
 
 CLIP = 1e-15
 
@@ -68,7 +68,9 @@ def true_class_loss(probability: Float64[np.ndarray, "n k"], truth: np.ndarray) 
 def log_loss_sums(loss: Float64[np.ndarray, " n"], known: Scored, weight: Float[np.ndarray, " n"]) -> Sums:
     """Per class: the weighted sum of the loss, and of the weights."""
     size = len(known.classes)
-    return Sums(np.stack([np.bincount(known.truth, weight * loss, size), np.bincount(known.truth, weight, size)]))
+    return Sums(
+        np.stack([weighted_counts(known.truth, weight * loss, size), weighted_counts(known.truth, weight, size)])
+    )
 
 
 def class_mean(sums: Sums, shares: Float64[np.ndarray, " k"] | None = None) -> float:

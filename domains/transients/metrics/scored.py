@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 from armillary.core.domain import Metric
 
-Weight = Float[np.ndarray, " item"]
 Prepare = Callable[[xr.Dataset], Callable[[np.ndarray], float]]
 
 
@@ -39,6 +38,14 @@ class Sums:
     def merge(self, other: "Sums") -> "Sums":
         """The sums over the items of both."""
         return Sums(self.table + other.table)
+
+
+def weighted_counts(
+    places: Int64[np.ndarray, " n"], weight: Float[np.ndarray, " n"], size: int
+) -> Float64[np.ndarray, " size"]:
+    """Sum of the weights at each place below `size`."""
+    # bincount of nothing is of integers.
+    return np.bincount(places, weight, size).astype(np.float64)
 
 
 def scored(records: xr.Dataset) -> Scored:

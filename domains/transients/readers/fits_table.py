@@ -1,6 +1,7 @@
 """A FITS binary table from outside: sizes checked against the file before anything is allocated."""
 
 import io
+import os
 import re
 import shutil
 import tempfile
@@ -88,13 +89,13 @@ def _seekable(path: Path) -> io.BufferedIOBase:
         stream = open_bounded(path)
         if stream.seekable():
             return stream
-        unfolded = tempfile.TemporaryFile()  # noqa: SIM115 (the caller's stack closes it)
-        with stream:
+        with stream, tempfile.TemporaryFile() as unfolded:
             shutil.copyfileobj(stream, unfolded)
+            unfolded.seek(0)
+            # astropy wants a file that was opened for reading only.
+            return os.fdopen(os.dup(unfolded.fileno()), "rb")
     except DAMAGE as error:
         raise damaged(str(path), error) from error
-    unfolded.seek(0)
-    return unfolded
 
 
 def _table(path: Path, stream: io.BufferedIOBase, stack: ExitStack) -> FitsTable:

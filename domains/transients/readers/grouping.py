@@ -21,6 +21,7 @@ class ObjectBuffer:
 
     def __init__(self, path: Path, window: int = WINDOW_ROWS) -> None:
         self._path, self._window = path, window
+        self.disordered = False  # whether an object's rows were found apart
         self._blocks: list[Block] = []
         self._seen = SeenIds()
 
@@ -30,6 +31,7 @@ class ObjectBuffer:
         if sum(len(one.rows) for one in self._blocks) <= self._window:
             return
         table = join(self._blocks)
+        self.disordered = self.disordered or _is_disordered(table.columns["object_id"])
         waits = _recent(table.columns["object_id"], self._window // 2)
         if waits.sum() > 0.9 * self._window:
             raise self._disorder(table, f"more than {self._window} rows belong to objects that are not complete")
@@ -48,6 +50,10 @@ class ObjectBuffer:
         if len(table.rows):
             yield self._finished(table)
 
+    def clear(self) -> None:
+        """Forget the rows that are held back."""
+        self._blocks = []
+
     def _finished(self, table: Block) -> Block:
         table = _sorted(table)
         ids = table.columns["object_id"]
@@ -61,10 +67,10 @@ class ObjectBuffer:
         return table
 
     def _disorder(self, table: Block, problem: str, place: int = 0) -> DataError:
-        self._blocks = []
+        self.clear()
         name = self._path.name
         return DataError(
-            f"{problem}; reading stops here, and objects before it may lack rows",
+            f"{problem}; reading stops, and an object given out before may lack rows",
             path=self._path, row=int(table.rows[place]) if len(table.rows) else None,
             advice="Sort the table by object first: "
             f"(head -n 1 {name}; tail -n +2 {name} | sort -t, -k1,1n) > sorted.csv",
@@ -122,6 +128,11 @@ def _recent(ids: Int64[np.ndarray, " rows"], span: int) -> Bool[np.ndarray, " ro
     run_ids = ids[starts]
     late = np.unique(run_ids[starts + lengths > len(ids) - span])
     return np.repeat(np.isin(run_ids, late), lengths)
+
+
+def _is_disordered(ids: Int64[np.ndarray, " rows"]) -> bool:
+    starts = run_starts(ids)
+    return len(np.unique(ids[starts])) < len(starts)
 
 
 def _sorted(table: Block) -> Block:

@@ -1,5 +1,6 @@
 """PLAsTiCC light-curve tables, in the Kaggle and in the Zenodo layout, of any size."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ import xarray as xr
 from armillary.core.errors import DataError
 from armillary.domains.transients.bands import band_names, wavelengths
 from armillary.domains.transients.lightcurves import MJD, RELATIVE, LightCurves
-from armillary.domains.transients.readers.blocks import Block, Column, read_blocks
+from armillary.domains.transients.readers.blocks import BLOCK_BYTES, Block, Column, read_blocks
 from armillary.domains.transients.readers.clean import Places, clean
 from armillary.domains.transients.readers.grouping import WINDOW_ROWS, ObjectBuffer, run_starts, take
 from armillary.domains.transients.readers.plasticc_metadata import Metadata
@@ -33,14 +34,19 @@ COLUMNS = {
 
 
 def read_plasticc(
-    path: Path, metadata: Metadata, chunk_items: int, report: Report, window: int = WINDOW_ROWS
+    path: Path,
+    metadata: Metadata,
+    chunk_items: int,
+    report: Report,
+    window: int = WINDOW_ROWS,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[xr.Dataset]:
     """Chunks of a light-curve table, whose rows may be unsorted within `window`; memory is bounded by it.
 
     `mjd` may be absolute or, as in some excerpts, count days from each object's first row.
     """
     reference = ""
-    for table in _whole_objects(path, report, window):
+    for table in _whole_objects(path, report, window, block_bytes):
         reference = reference or _time_reference(table)
         for part in _parts(_known_bands(table, path, report), chunk_items):
             curves = _curves(part, path, metadata, reference)
@@ -50,17 +56,37 @@ def read_plasticc(
     metadata.report_missing(path, report)
 
 
-def _whole_objects(path: Path, report: Report, window: int) -> Iterator[Block]:
-    """Tables that hold all rows of their objects, sorted by object."""
-    buffer = ObjectBuffer(path, window)
+def _whole_objects(path: Path, report: Report, window: int, block_bytes: int) -> Iterator[Block]:
+    """Tables that hold all rows of their objects, sorted by object.
+
+    A table whose beginning is out of order is first read through once for its ids, so that no object of a table that
+    cannot be put in order is given out in part.
+    """
+    buffer, checked = ObjectBuffer(path, window), False
     try:
-        for block in read_blocks(path, COLUMNS, report):
-            yield from buffer.push(block)
+        for block in read_blocks(path, COLUMNS, report, block_bytes):
+            for table in buffer.push(block):
+                if buffer.disordered and not checked:
+                    _check_order(buffer, path, window, block_bytes)
+                checked = True
+                yield table
         yield from buffer.rest()
     except DataError as error:
         report(error)
         # What was whole before the damage is still of use.
         yield from buffer.rest(without_last=True)
+
+
+def _check_order(buffer: ObjectBuffer, path: Path, window: int, block_bytes: int) -> None:
+    """Empty the buffer and raise DataError when some object's rows lie too far apart."""
+    trial = ObjectBuffer(path, window)
+    try:
+        for block in read_blocks(path, {"object_id": COLUMNS["object_id"]}, lambda _: None, block_bytes):
+            deque(trial.push(block), maxlen=0)
+        deque(trial.rest(), maxlen=0)
+    except DataError:
+        buffer.clear()
+        raise
 
 
 def _time_reference(table: Block) -> str:

@@ -24,7 +24,7 @@ from armillary.domains.transients.t2.settings import GaussianProcessSettings
 
 _DEFAULTS = GaussianProcessSettings()
 _BLOCK = 2048  # objects searched for at once; enough to make the search's own cost small
-_WARM_TOLERANCE = 0.1  # [nat]; the warm start only has to land in the valley
+_WARM_TOLERANCE = 0.5  # [nat]; the warm start only has to land in the valley
 _FEWEST_TO_THIN = 20  # points, so that the warm start sees eight
 _PEAK_ERROR = 0.01  # error floor as a fraction of the largest flux, in the starting amplitude
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
+from torch.linalg import vecdot
 
 from armillary.domains.transients.t2.newton import Evaluation
 from armillary.domains.transients.t2.points import Points
@@ -24,7 +25,7 @@ _SMALLEST = 1e-30  # keeps q / s finite where both are 0
 _LOG2_E = 1 / math.log(2)
 _WASTE = 0.08  # part of a row that may be padding
 # Elements of the matrices worked on at once: on a CPU about ten such blocks stay in its cache.
-_CHUNK = {"cpu": 2**17, "cuda": 2**26}
+_CHUNK = {"cpu": 2**16, "cuda": 2**26}
 
 
 @dataclass
@@ -128,10 +129,9 @@ class Padded:
         lag, distance, decay, matrix = self._kernel(parameters)
         factor, failed = torch.linalg.cholesky_ex(matrix, out=self._factor_buffers())
         inverse = torch.cholesky_inverse(factor, out=self._matrix("inverse"))
-        target = self.target.unsqueeze(-1)
-        alpha = inverse @ target
+        alpha = _apply(inverse, self.target)
         half_determinant = factor.diagonal(dim1=1, dim2=2).log().sum(-1)
-        value = 0.5 * (target * alpha).sum((1, 2)) + half_determinant + self.constant
+        value = 0.5 * vecdot(self.target, alpha) + half_determinant + self.constant
         value = torch.where(failed > 0, torch.inf, value)
         slope = decay.mul_(lag)  # twice the derivative to log l^2
         bend = lag.div_(distance.clamp_(min=_SMALLEST)).mul_(slope)  # 4 d^2R/d(log l^2)^2 = bend - 2 slope
@@ -166,15 +166,17 @@ class Padded:
         trace_length = 0.5 * _dot(inverse, slope)
         product = torch.bmm(inverse, slope, out=self._matrix("matrix"))
         twice = 0.25 * torch.mul(product, product.mT, out=self._matrix("distance")).sum((1, 2))
-        by_amplitude, by_length = self.target.unsqueeze(-1) - alpha, 0.5 * (slope @ alpha)
-        gradient_a = 0.5 * (size - trace - (alpha * by_amplitude).sum((1, 2)))
-        gradient_l = 0.5 * (trace_length - (alpha * by_length).sum((1, 2)))
-        vectors = torch.cat([by_amplitude, by_length], -1)
-        quadratic = vectors.mT @ (inverse @ vectors)
-        hessian_aa = quadratic[:, 0, 0] - 0.5 * (size - 2 * trace + _dot(inverse, inverse)) + gradient_a
-        hessian_al = quadratic[:, 0, 1] - 0.5 * (trace_length - 0.5 * _dot(product, inverse)) + gradient_l
-        surplus = torch.addcmul(inverse, alpha, alpha.mT, value=-1, out=self._matrix("factor"))
-        hessian_ll = quadratic[:, 1, 1] - 0.5 * twice + 0.125 * _dot(surplus, bend) - gradient_l
+        by_amplitude, by_length = self.target - alpha, 0.5 * _apply(slope, alpha)
+        whitened_length = _apply(inverse, by_length)
+        gradient_a = 0.5 * (size - trace - vecdot(alpha, by_amplitude))
+        gradient_l = 0.5 * (trace_length - vecdot(alpha, by_length))
+        quadratic_a = vecdot(by_amplitude, _apply(inverse, by_amplitude))
+        hessian_aa = quadratic_a - 0.5 * (size - 2 * trace + _dot(inverse, inverse)) + gradient_a
+        hessian_al = vecdot(by_amplitude, whitened_length) - 0.5 * (trace_length - 0.5 * _dot(product, inverse))
+        hessian_al = hessian_al + gradient_l
+        surplus = torch.addcmul(inverse, alpha[:, :, None], alpha[:, None, :], value=-1, out=self._matrix("factor"))
+        quadratic_l = vecdot(by_length, whitened_length)
+        hessian_ll = quadratic_l - 0.5 * twice + 0.125 * _dot(surplus, bend) - gradient_l
         hessian = torch.stack([hessian_aa, hessian_al, hessian_al, hessian_ll], -1).view(-1, 2, 2)
         return torch.stack([gradient_a, gradient_l], -1), hessian
 
@@ -192,4 +194,10 @@ _COLUMNS = ("time", "wavelength", "weight", "target")
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
+    """Sum of the products of all elements, for each matrix (b, p, p)."""
+    return vecdot(a.flatten(1), b.flatten(1))
+
+
+def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Matrix (b, p, p) times vector (b, p); twice as fast on a CPU as the batched product with a single column."""
+    return vecdot(matrix, vector[:, None, :])

@@ -113,8 +113,8 @@ class Fabricator:
     def snana(self, snid: int = 1, points: int = 8, **header: object) -> str:
         rng = np.random.default_rng(snid)
         rows = [
-            f"OBS:  {56200 + 3 * place:.3f}  {'griz'[place % 4]} NULL  {rng.normal(50, 30):.3e}  {rng.uniform(1, 5):.3e}"
-            "  1.00  23.000  0.100  22.900"
+            f"OBS:  {56200 + 3 * place:.3f}  {'griz'[place % 4]} NULL  {rng.normal(50, 30):.3e}  "
+            f"{rng.uniform(1, 5):.3e}  1.00  23.000  0.100  22.900"
             for place in range(points)
         ]
         values = {"snid": snid, "sntype": "-9", "spec": "-9.00000 +- 9.00000", "nobs": points} | header

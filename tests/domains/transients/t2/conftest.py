@@ -28,7 +28,9 @@ def make_points() -> Callable[..., Points]:
         wavelength = rng.choice(WAVELENGTHS, rows)
         error = rng.uniform(2, 8, rows)
         parts = np.split(np.arange(rows), np.cumsum(sizes)[:-1])
-        flux = np.concatenate([_bump(time[part], wavelength[part], rng) for part in parts]) + error * rng.normal(size=rows)
+        flux = np.concatenate([_bump(time[part], wavelength[part], rng) for part in parts]) + error * rng.normal(
+            size=rows
+        )
         return Points(time, wavelength, flux, error, np.array(sizes, np.int64))
 
     return make
@@ -70,7 +72,9 @@ def make_curves() -> Callable[..., LightCurves]:
 
 @pytest.fixture
 def make_run() -> Callable[..., TransientsRun]:
-    def make(redshift: str = "photometric", bands: tuple[str, ...] = BANDS, classes: int = 2, **model: object) -> TransientsRun:
+    def make(
+        redshift: str = "photometric", bands: tuple[str, ...] = BANDS, classes: int = 2, **model: object
+    ) -> TransientsRun:
         names = {f"class{i}": (("Ia", "II")[i] if i < 2 else f"label{i}",) for i in range(classes)}
         data = TransientsData(card="spcc", classes=names, bands=bands, redshift=redshift)
         return TransientsRun(recipe="transients/t2-spcc", data=data, model=T2Settings(**model))

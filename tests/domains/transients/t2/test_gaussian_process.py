@@ -15,8 +15,8 @@ from armillary.domains.transients.t2.gaussian_process import (
     starting_amplitude,
     thinning,
 )
-from armillary.domains.transients.t2.likelihood import Bucket, Workspace
-from armillary.domains.transients.t2.points import Points, cut_buckets
+from armillary.domains.transients.t2.likelihood import Padded, Workspace
+from armillary.domains.transients.t2.points import Points, sorted_blocks
 from armillary.domains.transients.t2.settings import GaussianProcessSettings
 
 SCALE = 6000.0
@@ -31,10 +31,10 @@ def take(points: Points, order: list[int]) -> Points:
 
 def by_scipy(points: Points, index: int) -> float:
     """Smallest negative log-likelihood that L-BFGS-B finds from the sheet's start within the sheet's bounds."""
-    bucket = Bucket.gather(points, np.array([index]), SCALE, Workspace(torch.device("cpu")))
+    padded = Padded.gather(points, np.array([index]), SCALE, Workspace(torch.device("cpu")))
 
     def objective(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        found = bucket.evaluate(torch.from_numpy(parameters[None]))
+        found = padded.evaluate(torch.from_numpy(parameters[None]))
         return found.value.item(), found.gradient[0].numpy()
 
     start = np.array([np.log(starting_amplitude(points)[index]), 2 * np.log(20.0)])
@@ -98,7 +98,9 @@ def test_two_runs_agree_bit_for_bit(make_points):
     first, second = fit(points), fit(points)
     for name in ("amplitude", "length_d", "evaluations"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
-    for one, other in zip(predict(points, first, times, WAVELENGTHS), predict(points, second, times, WAVELENGTHS), strict=True):
+    for one, other in zip(
+        predict(points, first, times, WAVELENGTHS), predict(points, second, times, WAVELENGTHS), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -160,7 +162,13 @@ def test_a_fit_that_fails_keeps_the_starting_values(make_points):
 
 def test_parameters_stay_within_their_bounds():
     rng = np.random.default_rng(3)
-    noise = Points(np.sort(rng.uniform(0, 100, 60)), rng.choice(WAVELENGTHS, 60), rng.normal(0, 5, 60), np.full(60, 5.0), np.array([60]))
+    noise = Points(
+        np.sort(rng.uniform(0, 100, 60)),
+        rng.choice(WAVELENGTHS, 60),
+        rng.normal(0, 5, 60),
+        np.full(60, 5.0),
+        np.array([60]),
+    )
     slow = Points(noise.time, noise.wavelength, 100 + 0.01 * noise.time, np.full(60, 1.0), np.array([60]))
     for points in (noise, slow):
         fitted = fit(points)
@@ -169,12 +177,22 @@ def test_parameters_stay_within_their_bounds():
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 20))
-def test_buckets_hold_every_object_once_and_waste_little(sizes, largest):
+def test_blocks_hold_every_object_once_from_long_to_short(sizes, largest):
     sizes = np.array(sizes, np.int64)
-    groups = cut_buckets(sizes, largest)
-    assert sorted(np.concatenate(groups).tolist()) == list(range(len(sizes)))
-    assert all(len(group) <= largest for group in groups)
-    assert all(sizes[group].min() >= 0.92 * sizes[group].max() for group in groups)
+    blocks = sorted_blocks(sizes, largest)
+    order = np.concatenate(blocks)
+    assert sorted(order.tolist()) == list(range(len(sizes)))
+    assert all(len(block) <= largest for block in blocks)
+    assert (np.diff(sizes[order]) <= 0).all()
+
+
+def test_objects_of_many_sizes_are_each_fitted_as_if_alone(make_points):
+    points = make_points([3, 90, 1, 20, 19, 60, 61, 7])
+    together = fit(points)
+    for i in range(len(points)):
+        alone = fit(take(points, [i]))
+        np.testing.assert_allclose(together.amplitude[i], alone.amplitude[0], rtol=1e-6)
+        np.testing.assert_allclose(together.length_d[i], alone.length_d[0], rtol=1e-6)
 
 
 def test_bad_points_are_named():

@@ -1,5 +1,9 @@
 """The network: its published size, its redshift modes, its maps, its scaler."""
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -126,16 +130,15 @@ def test_scaling_makes_the_answer_independent_of_the_unit_of_flux(make_curves, m
     one, other = build(run), build(run)
     one.spread.fill_(2.0)
     other.spread.fill_(2000.0)
-    torch.testing.assert_close(
-        other({**batch, "gp_flux": batch["gp_flux"] * 1000}), one(batch), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(other({**batch, "gp_flux": batch["gp_flux"] * 1000}), one(batch), rtol=1e-4, atol=1e-5)
 
 
 def test_a_band_without_any_spread_is_not_divided_by_zero(make_curves, make_run):
     run, curves = make_run(steps=25), make_curves([20, 31])
     items = T2Items(run, curves, np.zeros(2, np.int64), [])
-    items.interpolated.flux.flags.writeable or object.__setattr__(items.interpolated, "flux", items.interpolated.flux.copy())
-    items.interpolated.flux[..., 1] = 3.0
+    flux = np.array(items.interpolated.flux)
+    flux[..., 1] = 3.0
+    items.interpolated = replace(items.interpolated, flux=flux)
     model = build(run)
     model.fit(items)
     assert model.spread[1] == 1
@@ -161,8 +164,9 @@ def test_redshifts_that_are_all_unknown_leave_a_usable_model(make_curves, make_r
 def test_training_lowers_the_loss_and_two_trainings_agree_bit_for_bit(make_run):
     def train():
         model, batch = build(make_run()).train(), make_batch(16)
+        torch.manual_seed(1)
         optimiser, losses = torch.optim.Adam(model.parameters(), 0.01), []
-        for _ in range(20):
+        for _ in range(60):
             loss = model.loss(batch, torch.Generator())["total"]
             optimiser.zero_grad()
             loss.backward()
@@ -171,7 +175,6 @@ def test_training_lowers_the_loss_and_two_trainings_agree_bit_for_bit(make_run):
             losses.append(loss.item())
         return losses
 
-    torch.manual_seed(1)
     first = train()
     assert first[-1] < 0.7 * first[0]
     assert first == train()
@@ -195,8 +198,5 @@ def test_heads_that_do_not_divide_the_width_are_refused(make_run):
 
 
 def test_settings_load_without_torch():
-    import subprocess
-    import sys
-
     code = "import sys, armillary.domains.transients.t2.settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -28,9 +28,9 @@ def one_object(make_curves, time, detected):
 
 
 def test_trimming_keeps_the_open_window_around_the_detections_and_starts_at_zero(make_curves):
-    curves = one_object(make_curves, [0, 10, 11, 60, 70, 119, 120, 121], [0, 0, 0, 1, 1, 0, 0, 0])
-    detected = curves.detected.astype(bool)
-    kept = trim(replace(curves, detected=detected), WINDOW)
+    time = [0, 10, 11, 60, 70, 119, 120, 121]
+    curves = one_object(make_curves, time, [day in (60, 70) for day in time])
+    kept = trim(curves, WINDOW)
     # From 60 - 50 to 70 + 50, both ends left out.
     np.testing.assert_array_equal(kept.time, [0, 49, 59, 108])
     np.testing.assert_array_equal(kept.flux, curves.flux[2:6])
@@ -124,10 +124,14 @@ def test_a_computation_that_dies_leaves_nothing_in_the_cache(make_curves, monkey
 def test_what_comes_later_does_not_change_an_early_interpolation(make_curves):
     curves = make_curves([60, 50], seed=3)
     later = curves.time > np.repeat(_trigger(curves), curves.row_size) + 20
-    changed = replace(curves, flux=np.where(later, curves.flux * 5 + 100, curves.flux), detected=curves.detected | later)
+    changed = replace(
+        curves, flux=np.where(later, curves.flux * 5 + 100, curves.flux), detected=curves.detected | later
+    )
     early = interpolate_early(curves, WINDOW, 15, SETTINGS, (0.0, 20.0), cached=False)
     np.testing.assert_array_equal(interpolate_early(changed, WINDOW, 15, SETTINGS, (0.0, 20.0), cached=False), early)
-    assert not np.array_equal(interpolate(changed, WINDOW, 15, SETTINGS).flux, interpolate(curves, WINDOW, 15, SETTINGS).flux)
+    assert not np.array_equal(
+        interpolate(changed, WINDOW, 15, SETTINGS).flux, interpolate(curves, WINDOW, 15, SETTINGS).flux
+    )
 
 
 def test_a_late_enough_day_sees_the_whole_light_curve(make_curves):

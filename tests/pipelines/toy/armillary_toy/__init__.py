@@ -1,0 +1,22 @@
+"""A whole domain in a few lines, as a plugin author would write it: fast or slow waves, told apart."""
+
+from armillary.core.domain import Domain, Lazy
+
+_HOME = "armillary_toy.parts"
+
+DOMAIN = Domain(
+    name="toy",
+    title="Toy waves",
+    summary="fast or slow waves",
+    cards="armillary_toy.cards",
+    recipes={"simulated": Lazy("armillary_toy.settings:simulated")},
+    uses=Lazy("armillary_toy.settings:uses"),
+    formats=(".csv", ".nc"),
+    **{
+        name: Lazy(f"{_HOME}:{name}")
+        for name in (
+            "read", "datasets", "items", "build", "trunk_needs", "assemble", "metrics", "baselines", "write", "figures",
+            "simulate", "example_batch",
+        )
+    },
+)  # fmt: skip

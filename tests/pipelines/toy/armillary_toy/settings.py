@@ -1,0 +1,39 @@
+"""Settings of the toy domain, free of torch."""
+
+from armillary.core.config import EvaluateSettings, OptimSettings, RunConfig, Settings, TrainSettings
+
+
+class ToyData(Settings):
+    """How noisy the augmentation is, and how long a batch takes to load [s]."""
+
+    noise: float = 0.3
+    seconds_a_batch: float = 0.0
+
+
+class ToyModel(Settings):
+    """A small network with dropout."""
+
+    width: int = 16
+    dropout: float = 0.3
+
+
+class ToyRun(RunConfig):
+    """A complete run."""
+
+    data: ToyData = ToyData()
+    model: ToyModel = ToyModel()
+
+
+def simulated() -> ToyRun:
+    """The toy recipe; it has no paper."""
+    return ToyRun(
+        recipe="toy/simulated",
+        optim=OptimSettings(lr=1e-2, warmup_steps=3, average_decay=0.9),
+        train=TrainSettings(epochs=5, batch_size=16, threads=1),
+        evaluate=EvaluateSettings(resamples=50),
+    )
+
+
+def uses(config: ToyRun) -> tuple[str, ...]:
+    """The one card."""
+    return ("waves",)
