@@ -1,13 +1,13 @@
 """The one LightningModule: it knows a model's `loss`, the optimiser and the clock of steps."""
 
 import math
-import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from armillary.core.config import RunConfig
 from armillary.core.domain import Batch
@@ -96,10 +96,14 @@ class TrainingModule(lightning.LightningModule):
 def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
-    with warnings.catch_warnings():
-        # AveragedModel deep-copies; non-leaf warnings do not apply to freshly built models.
-        warnings.simplefilter("ignore")
-        return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+
+    @torch.no_grad()
+    def update(average: Sequence[torch.Tensor], current: Sequence[torch.Tensor], number: torch.Tensor) -> None:
+        # The first steps weigh more, so that a short run does not keep its initial weights.
+        kept = min(decay, (1 + int(number)) / (10 + int(number)))
+        torch._foreach_lerp_(list(average), list(current), 1 - kept)  # pyright: ignore[reportPrivateUsage]
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=False)
 
 
 def _cpu(weights: Weights) -> Weights:

@@ -114,7 +114,8 @@ class LightGBMBaseline:
         if self.booster is None:
             raise ValueError("LightGBM is not fitted: call fit(train, validation) before predict(items)")
         probability = self.booster.predict(_inputs(self.config, items), num_iteration=self.booster.best_iteration)
-        return _records(items, np.asarray(probability, np.float64))
+        # LightGBM gives no items no classes either.
+        return _records(items, np.asarray(probability, np.float64).reshape(-1, _num_classes(items)))
 
 
 def _weighted(

@@ -1,6 +1,6 @@
 """Read survey files of any kind the domain knows, as chunks of labelled light curves."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from armillary.domains.transients.readers.blocks import read_blocks
 from armillary.domains.transients.readers.plasticc import COLUMNS, read_plasticc
 from armillary.domains.transients.readers.plasticc_metadata import companion
 from armillary.domains.transients.readers.records import Record, chunks
+from armillary.domains.transients.readers.report import Report
 from armillary.domains.transients.readers.snana_fits import read_snana_fits
 from armillary.domains.transients.readers.snana_text import parse_snana
 from armillary.domains.transients.readers.sniff import Kind, sniff, sniff_bytes
 from armillary.domains.transients.readers.tables import BtsRow, read_bts_table, read_types
 from armillary.domains.transients.readers.ztf_bts import parse_bts
 
-Report = Callable[[DataError], None]
 DATA_SUFFIXES = (".csv", ".dat", ".fits", ".fit", ".avro", ".tar", ".tgz", ".txz", ".gz", ".xz", ".bz2")
 _DOCUMENTS = (Kind.SNANA, Kind.BTS, Kind.ALERT)
 

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, cast
@@ -14,12 +14,13 @@ from armillary.core.errors import DataError
 from armillary.domains.transients.readers.archives import Document
 from armillary.domains.transients.readers.avro_schema import check_schema
 from armillary.domains.transients.readers.records import Record, known_bands
+from armillary.domains.transients.readers.report import Report
 from armillary.domains.transients.units import flux_from_magnitude, mjd_from_jd
 
-Report = Callable[[DataError], None]
 FORMAT = "ztf_alert"
 SURVEY = "ztf"
 MAXIMUM_PACKETS = 100_000  # in one file
+ROW_FIELDS = ("time", "band_index", "flux", "flux_error", "detected", "row")
 _ADVICE = "Give alert packets as the ZTF archive serves them (uncompressed Avro)."
 
 
@@ -75,9 +76,6 @@ def _number(value: Any) -> float:
 def _select(record: Record, keep: np.ndarray) -> Record:
     rows = {name: getattr(record, name)[keep] for name in ROW_FIELDS}
     return replace(record, **rows)
-
-
-ROW_FIELDS = ("time", "band_index", "flux", "flux_error", "detected", "row")
 
 
 def join_packets(records: Iterator[Record]) -> Iterator[Record]:

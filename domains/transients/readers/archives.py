@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from armillary.core.errors import DataError
+from armillary.domains.transients.readers.report import Report
 
 MEGABYTE = 1 << 20
-Report = Callable[[DataError], None]
 
 # What decompressors and tarfile raise on damaged input.
 DAMAGE = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError, ValueError, OverflowError, MemoryError)
@@ -119,7 +119,13 @@ def read_small(path: Path, limits: Limits = LIMITS) -> bytes:
 
 
 def damaged(path: str, error: BaseException, after: str = "") -> DataError:
-    """What to say of a file whose bytes cannot be unfolded."""
+    """What to say of a file whose bytes cannot be had: the system refuses, or they are not what they should be."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return DataError(
+            f"cannot be read{after}: {error.strerror}",
+            path=path,
+            advice="Check the file's permissions, the disk, and the space in the temporary folder.",
+        )
     return DataError(
         f"is truncated or damaged{after}: {error or type(error).__name__}",
         path=path,
@@ -156,10 +162,10 @@ def members(path: Path, report: Report, limits: Limits = LIMITS) -> Iterator[Doc
                     raise DataError(f"has more than {limits.members} members", path=path, advice="Split the archive.")
                 if not 0 <= member.size <= total:
                     # Stepping over it would take for ever: tarfile does not notice the end of the stream.
-                    raise tarfile.ReadError(f"{member.name} claims {member.size} bytes")
+                    raise tarfile.ReadError(f"{_printable(member.name)} claims {member.size} bytes")
                 if member.isdir():
                     continue
-                name = f"{path}:{member.name}"
+                name = f"{path}:{_printable(member.name)}"
                 refusal = _refusal(member, limits)
                 if refusal:
                     report(DataError(refusal, path=name, advice="The member is left out; remove it from the archive."))
@@ -167,12 +173,17 @@ def members(path: Path, report: Report, limits: Limits = LIMITS) -> Iterator[Doc
                 content = archive.extractfile(member)
                 data = content.read() if content else b""
                 if len(data) != member.size:
-                    raise tarfile.ReadError(f"{member.name} ends early")
+                    raise tarfile.ReadError(f"{_printable(member.name)} ends early")
                 yield Document(name, str(path), data)
     except DataError as error:
         report(error)
     except DAMAGE as error:
         report(damaged(str(path), error, f" after {count} members"))
+
+
+def _printable(name: str) -> str:
+    """A member's name that a terminal can show and that no encoding chokes on."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _refusal(member: tarfile.TarInfo, limits: Limits) -> str:

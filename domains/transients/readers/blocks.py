@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from jaxtyping import Int64, Shaped
 
 from armillary.core.errors import DataError, near_miss
 from armillary.domains.transients.readers.archives import DAMAGE, MEGABYTE, damaged, open_bounded
+from armillary.domains.transients.readers.report import Report
 
-Report = Callable[[DataError], None]
 BLOCK_BYTES = 8 * MEGABYTE
 LINE_BYTES = 64 * 1024  # no line of a light-curve table is longer
 BAD_ROWS = 100  # a table with more rows that cannot be read is given up

@@ -1,6 +1,6 @@
 """From rows as files give them to rows that keep the schema: sorted, finite, positive errors, no repeats."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float64, Int64
 
 from armillary.core.errors import DataError
 from armillary.domains.transients.lightcurves import OBJECT_TYPES, OBSERVATION_TYPES, LightCurves
-
-Report = Callable[[DataError], None]
+from armillary.domains.transients.readers.report import Report
 
 
 @dataclass(frozen=True)

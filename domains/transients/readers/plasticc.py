@@ -1,7 +1,7 @@
 """PLAsTiCC light-curve tables, in the Kaggle and in the Zenodo layout, of any size."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from armillary.domains.transients.readers.clean import Places, clean
 from armillary.domains.transients.readers.grouping import WINDOW_ROWS, ObjectBuffer, run_starts, take
 from armillary.domains.transients.readers.plasticc_metadata import Metadata
 from armillary.domains.transients.readers.records import attributes, unknown_band
+from armillary.domains.transients.readers.report import Report
 
-Report = Callable[[DataError], None]
 FORMAT = "plasticc"
 SURVEY = "lsst"
 EARLIEST_MJD = 10_000.0  # 1886; smaller times count days from each object's first observation

@@ -1,6 +1,6 @@
 """PLAsTiCC metadata tables, in the Kaggle and in the Zenodo layout, and which one belongs to a light-curve table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ from jaxtyping import Bool, Int64, Shaped
 
 from armillary.core.errors import DataError
 from armillary.domains.transients.readers.blocks import Column, read_blocks
-
-Report = Callable[[DataError], None]
+from armillary.domains.transients.readers.report import Report
 
 # The columns that may enter; the answers (true_*, tflux_*) and what is derived from them (distmod) do not.
 COLUMNS = {

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
@@ -14,6 +14,7 @@ from armillary.core.errors import DataError
 from armillary.domains.transients.bands import alias_table, band_names, wavelengths
 from armillary.domains.transients.lightcurves import MJD, OBJECT_TYPES, OBSERVATION_TYPES, ZERO_POINT, LightCurves
 from armillary.domains.transients.readers.clean import Places, clean
+from armillary.domains.transients.readers.report import Report
 
 DETECTION_SNR = 5.0  # a point counts as a detection from here on where the file has no flag
 
@@ -46,7 +47,7 @@ class Record:
     label: str = ""
 
 
-def chunks(records: Iterable[Record], size: int, report: Callable[[DataError], None]) -> Iterator[xr.Dataset]:
+def chunks(records: Iterable[Record], size: int, report: Report) -> Iterator[xr.Dataset]:
     """Datasets of at most `size` objects; a change of format or survey begins a new one."""
     for _, group in groupby(records, key=lambda record: (record.format, record.survey)):
         while batch := list(islice(group, size)):
@@ -101,7 +102,7 @@ def known_bands(
     survey: str,
     place: tuple[str, str],
     rows: Int64[np.ndarray, " rows"],
-    report: Callable[[DataError], None],
+    report: Report,
 ) -> Int[np.ndarray, " rows"]:
     """Place of each band name in the survey's list, -1 for unknown ones, which are reported once.
 

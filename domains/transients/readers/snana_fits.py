@@ -1,7 +1,7 @@
 """SNANA FITS light curves: a HEAD table with one row an object that points into a PHOT table of observations."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from jaxtyping import Shaped
 from armillary.core.errors import DataError
 from armillary.domains.transients.readers.fits_table import FitsTable, open_table
 from armillary.domains.transients.readers.records import DETECTION_SNR, Record, known_bands, known_survey, or_nan
+from armillary.domains.transients.readers.report import Report
 from armillary.domains.transients.readers.snana_text import type_name
 
-Report = Callable[[DataError], None]
 FORMAT = "snana_fits"
 SEPARATOR_MJD = -777.0  # SNANA's row between two objects
 # HEAD columns that may enter (the first spelling found counts); SIM_* columns hold the answers and are never read.

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ from jaxtyping import Float64, Int64
 from armillary.core.errors import DataError, near_miss
 from armillary.domains.transients.readers.archives import Document
 from armillary.domains.transients.readers.records import DETECTION_SNR, Record, known_bands, known_survey, or_nan
+from armillary.domains.transients.readers.report import Report
 
-Report = Callable[[DataError], None]
 FORMAT = "snana_text"
 # Header keys that may enter. SIM_* lines hold the answers and are never parsed.
 KEYS = (

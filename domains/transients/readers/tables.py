@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from astropy.coordinates import Angle
 from armillary.core.errors import DataError, near_miss
 from armillary.domains.transients.readers.archives import read_small
 from armillary.domains.transients.readers.records import or_nan
+from armillary.domains.transients.readers.report import Report
 
-Report = Callable[[DataError], None]
 TOTAL_TO_SELECTIVE = 3.1  # A_V = 3.1 E(B-V)
 
 

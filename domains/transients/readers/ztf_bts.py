@@ -1,6 +1,6 @@
 """Light curves of the ZTF Bright Transient Survey as the ANTARES broker gives them: one CSV file an object."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -8,10 +8,10 @@ import numpy as np
 from armillary.core.errors import DataError, near_miss
 from armillary.domains.transients.readers.archives import Document
 from armillary.domains.transients.readers.records import Record, known_bands
+from armillary.domains.transients.readers.report import Report
 from armillary.domains.transients.readers.tables import BtsRow, parse_number
 from armillary.domains.transients.units import flux_from_magnitude
 
-Report = Callable[[DataError], None]
 FORMAT = "ztf_bts"
 SURVEY = "ztf"
 COLUMNS = ("ant_mjd", "ant_passband", "ant_mag", "ant_magerr")

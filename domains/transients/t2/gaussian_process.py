@@ -2,7 +2,7 @@
 
 The kernel is k = A (1 + sqrt3 r) exp(-sqrt3 r), r^2 = dt^2/l^2 + dlambda^2/m^2, with zero mean and the squared flux
 errors on the diagonal. Objects are sorted by size and worked on in padded chunks of nearly one size; dense Cholesky
-factors in float64; Newton's method with the exact Hessian needs three to four evaluations an object.
+factors in float64; Newton's method with the exact Hessian needs about three evaluations an object.
 
 References:
     Boone 2019, "Avocado: Photometric Classification of Astronomical Transients with Gaussian Process Augmentation",
@@ -25,6 +25,7 @@ from armillary.domains.transients.t2.settings import GaussianProcessSettings
 _DEFAULTS = GaussianProcessSettings()
 _BLOCK = 2048  # objects searched for at once; enough to make the search's own cost small
 _WARM_TOLERANCE = 0.5  # [nat]; the warm start only has to land in the valley
+_SHORTENING = 2 * math.log(2)  # in log l^2; a warm start with less than half the starting length is not used
 _FEWEST_TO_THIN = 20  # points, so that the warm start sees eight
 _PEAK_ERROR = 0.01  # error floor as a fraction of the largest flux, in the starting amplitude
 
@@ -65,7 +66,7 @@ def fit(points: Points, settings: GaussianProcessSettings = _DEFAULTS, device: s
     """Maximise the marginal likelihood of every object over (log A, log l^2).
 
     log A stays within `amplitude_range` of its start, l within 1 d and `longest`. Points may be in any order.
-    Cost: about four Cholesky factors and inverses an object, O(p^3) each for p points.
+    Cost: about three Cholesky factors and inverses an object, O(p^3) each for p points.
     """
     ordered, workspace = points.sorted(), Workspace(torch.device(device))
     start = np.stack([np.log(starting_amplitude(points)), np.full(len(points), 2 * math.log(settings.start_length))], 1)
@@ -131,8 +132,11 @@ def _fit_block(padded: Padded, start: Tensor, settings: GaussianProcessSettings)
     many = torch.from_numpy(padded.sizes >= _FEWEST_TO_THIN).to(start.device)
     if settings.warm_start and many.any():
         thin = padded.take(many).thinned(thinning(padded.target.shape[1]))
-        bounds = start[many], lower[many], upper[many]
-        begin[many] = minimise(thin, *bounds, _WARM_TOLERANCE, settings.max_evaluations).parameters
+        first = start[many]
+        warm = minimise(thin, first, lower[many], upper[many], _WARM_TOLERANCE, settings.max_evaluations)
+        # Few points of a faint object can look like white noise, a maximum of its own at a short length.
+        safe = warm.converged & (warm.parameters[:, 1] > first[:, 1] - _SHORTENING)
+        begin[many] = torch.where(safe[:, None], warm.parameters, first)
     return minimise(padded, begin, lower, upper, settings.tolerance, settings.max_evaluations)
 
 

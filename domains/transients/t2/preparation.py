@@ -14,6 +14,7 @@ from armillary.domains.transients.t2.points import Points
 from armillary.domains.transients.t2.settings import GaussianProcessSettings
 
 _FALLBACK_DAYS = 1000.0  # kept on both sides when the window holds nothing
+_SMALLEST_ERROR = 1e-6  # of the largest flux
 _CODE = ("points.py", "newton.py", "likelihood.py", "gaussian_process.py", "preparation.py")
 
 
@@ -103,12 +104,17 @@ def sample_times(curves: LightCurves, steps: int) -> Float64[np.ndarray, "n t"]:
 
 
 def to_points(curves: LightCurves) -> Points:
-    """The observations as the Gaussian process takes them."""
+    """The observations as the Gaussian process takes them.
+
+    Errors below a millionth of the object's largest flux are raised to it: float64 could not factorise the matrix.
+    """
+    peak = np.maximum.reduceat(np.abs(curves.flux), curves.offsets[:-1])
+    floor = np.repeat(_SMALLEST_ERROR * peak, curves.row_size)
     return Points(
         time=curves.time.astype(np.float64),
         wavelength=curves.wavelength[curves.band_index],
         flux=curves.flux.astype(np.float64),
-        flux_error=curves.flux_error.astype(np.float64),
+        flux_error=np.maximum(curves.flux_error, floor).astype(np.float64),
         row_size=curves.row_size,
     )
 

@@ -90,7 +90,7 @@ def test_a_system_has_its_overall_figures_and_its_examples(kind, extra):
         texts = {name: _texts(figure) for name, figure in drawn.items()}
     assert "Flux [FLUXCAL]" in texts["object_1"]
     assert "Time since first detection [d]" in texts["object_1"]
-    assert "true class Ia" in texts["object_1"]
+    assert "true class" in texts["object_1"]
     assert ("Probability" if kind == "raw" else "Activation") in texts["object_1"]
     assert "Predicted class" in texts["confusion"]
     assert "calibration error" in texts["calibration"]

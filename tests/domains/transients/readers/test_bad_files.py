@@ -1,6 +1,7 @@
 """A golden table of files from outside that are wrong: what is said of each, and that what is good comes out."""
 
 import bz2
+import errno
 import gzip
 import io
 import tarfile
@@ -251,6 +252,8 @@ CASES = [
     archive("absolute path", with_member(member("/etc/x.DAT")), "leads out of the archive"),
     archive("symbolic link", with_member(member("x.DAT", tarfile.SYMTYPE, "/etc/passwd")), "is a link"),
     archive("hard link", with_member(member("x.DAT", tarfile.LNKTYPE, "good.DAT")), "is a link"),
+    archive("unprintable name", with_member(member("\x1b[31m\udcff/x.DAT"), b"junk"), "a.tar:?[31m?/x.DAT",
+            "no known kind"),
     archive("device", with_member(member("x.DAT", tarfile.CHRTYPE)), "a device"),
     archive("long-name record of 2 MB", with_member(member("x.DAT", tarfile.GNUTYPE_LONGNAME), b"n" * (2 << 20)),
             "header record claims", left=()),
@@ -280,6 +283,19 @@ def test_a_bad_file_is_named_and_the_good_ones_come_out(case: Case, make: Any, o
     assert any(all(part in message for part in case.says) for message in messages), messages
     assert all("\n  " in message for message in messages), f"a message gives no advice: {messages}"
     assert result.ids == sorted(case.left)
+
+
+def test_a_full_disk_while_unfolding_is_named_and_leaves_nothing(make: Any, outcome: Any, monkeypatch: Any) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    make.write("a.DAT", make.snana(1))
+    make.pair(suffix=".gz")
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    result = outcome([make.folder])
+    assert result.ids == ["1"]
+    assert "SIM_HEAD.FITS.gz: cannot be read: No space left on device" in str(result.errors[0])
+    assert "temporary folder" in str(result.errors[0])
 
 
 def test_the_table_has_at_least_forty_files() -> None:

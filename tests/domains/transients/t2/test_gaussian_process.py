@@ -62,6 +62,21 @@ def test_the_warm_start_leads_to_the_same_optimum(make_points):
     np.testing.assert_allclose(log_likelihood(points, fit(points)), cold, atol=1e-3)
 
 
+def test_the_warm_start_does_not_lead_faint_objects_astray(make_points):
+    rng, bright = np.random.default_rng(5), make_points(rng_sizes(80))
+    flux = bright.flux / 40 + bright.flux_error * rng.normal(size=len(bright.flux))
+    faint = Points(bright.time, bright.wavelength, flux, bright.flux_error, bright.row_size)
+    cold = log_likelihood(faint, fit(faint, GaussianProcessSettings(warm_start=False)))
+    # One in a hundred may end in another maximum, either way; the mean must not suffer.
+    gain = log_likelihood(faint, fit(faint)) - cold
+    assert (gain > -1e-2).mean() >= 0.98
+    assert gain.mean() > -1e-2
+
+
+def rng_sizes(count: int) -> list[int]:
+    return np.random.default_rng(9).integers(20, 70, count).tolist()
+
+
 def test_thinning_meets_every_band_of_a_cycle_equally():
     for cycle in (2, 3, 4, 5, 6):
         counts = np.bincount(thinning(600) % cycle, minlength=cycle)

@@ -147,3 +147,11 @@ def test_even_before_the_first_detection_that_detection_is_known(make_curves):
 
 def _trigger(curves):
     return np.minimum.reduceat(np.where(curves.detected, curves.time, np.inf), curves.offsets[:-1])
+
+
+def test_errors_far_below_the_flux_do_not_break_the_interpolation(make_curves):
+    curves = make_curves([40, 12], seed=6)
+    exact = replace(curves, flux=curves.flux * np.float32(1e6), flux_error=np.full(52, 1e-6, np.float32))
+    found = interpolate(exact, WINDOW, 15, SETTINGS, cached=False)
+    assert np.isfinite(found.flux).all()
+    assert (np.isfinite(found.error) & (found.error > 0)).all()
