@@ -105,7 +105,12 @@ def processor() -> str:
     return f"{names[0]}, {len(names)} CPUs" if names else platform.processor()
 
 
-def report(points: Points, rounds: dict[str, list[dict]]) -> dict:
+def times_faster(speeds: dict[str, dict], key: str) -> dict[str, float]:
+    """Our speed over each peer's."""
+    return {name: round(speeds["armillary"][key] / one[key], 2) for name, one in speeds.items() if name != "armillary"}
+
+
+def report(points: Points, rounds: dict[str, list[dict]], command: str) -> dict:
     """The stored result."""
     sizes, count = points.row_size, len(points)
     speeds = {name: speed(found, count) for name, found in rounds.items()}
@@ -119,14 +124,13 @@ def report(points: Points, rounds: dict[str, list[dict]]) -> dict:
         "python": platform.python_version(),
         "versions": versions | {name: str(found["version"]) for name, found in peers.items()},
         "threads": 1,
-        "command": shlex.join([Path(sys.executable).name, *sys.argv]),
+        "command": command,
         "objects": count,
         "points_quantiles_0_50_100": [int(q) for q in np.quantile(sizes, (0, 0.5, 1))],
         "rounds": len(rounds["armillary"]),
         "speed": speeds,
-        "times_faster_fit": {
-            name: round(speeds["armillary"]["fits_per_cpu_s"] / speeds[name]["fits_per_cpu_s"], 2) for name in peers
-        },
+        "times_faster_fit": times_faster(speeds, "fits_per_cpu_s"),
+        "times_faster_fit_and_predict": times_faster(speeds, "fits_and_predictions_per_cpu_s"),
         "same_optimum": {name: agreement(points, ours, found["fit"]) for name, found in peers.items()},
     }
 
@@ -150,7 +154,8 @@ def main() -> None:
             rounds["armillary"].append(run_ours(points, times, wavelengths))
             for name in LIBRARIES:
                 rounds[name].append(run_peer(options.peers, name, shared, Path(folder) / "result.npz"))
-    result = report(points, rounds)
+    told = ["PEERS/bin/python" if word == options.peers else word for word in sys.argv]
+    result = report(points, rounds, shlex.join(["python", *told]))
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))

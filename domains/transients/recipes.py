@@ -16,7 +16,7 @@ _DES = ("des_g", "des_r", "des_i", "des_z")
 _ZTF = ("ztf_g", "ztf_r")
 
 _SPCC_DATA = TransientsData(card="spcc", classes=SPCC, bands=_DES, redshift="photometric")
-_ZTF_DATA = TransientsData(card="ztf_bts", protocol="folds", classes=ZTF_BTS, bands=_ZTF)
+_ZTF_DATA = TransientsData(card="ztf_bts", protocol="folds", classes=ZTF_BTS, bands=_ZTF, prior="natural")
 # Of the full release's objects 60 % train, 15 % validate, 25 % test: t2's 75/25 split with a validation part of its own.
 _PLASTICC_DATA = TransientsData(
     card="plasticc_full", classes=PLASTICC, bands=_LSST, redshift="photometric", fractions=(0.6, 0.15, 0.25)
@@ -68,13 +68,13 @@ def t2_ztf() -> TransientsRun:
     )
 
 
-def _raw_model(width: int = 64, depth: int = 3) -> RawSettings:
+def _raw_model(width: int = 64, depth: int = 3, flux_unit: float = 1.0) -> RawSettings:
     mixer = AttentionSettings(heads=width // 16, causal=True)
     trunk = TrunkSettings(
         width=width, depth=depth, pattern=(mixer,), channel=MLPSettings(ratio=4.0), placement="pre", dropout=0.1,
         dropout_shared=True,
     )
-    return RawSettings(trunk=trunk, hidden=2 * width)
+    return RawSettings(trunk=trunk, hidden=2 * width, flux_unit=flux_unit)
 
 
 _RAW_OPTIM = OptimSettings(
@@ -93,7 +93,7 @@ def raw_spcc() -> TransientsRun:
         data=_SPCC_DATA.model_copy(update={"augment": _RAW_AUGMENT, "deredden": True}),
         model=_raw_model(),
         optim=_RAW_OPTIM,
-        train=TrainSettings(epochs=20, batch_size=64, precision="bfloat16"),
+        train=TrainSettings(epochs=30, batch_size=64),
     )
 
 
@@ -102,9 +102,9 @@ def raw_ztf() -> TransientsRun:
     return TransientsRun(
         recipe="transients/raw-ztf",
         data=_ZTF_DATA.model_copy(update={"augment": _RAW_AUGMENT, "deredden": True}),
-        model=_raw_model(),
+        model=_raw_model(flux_unit=100.0),
         optim=_RAW_OPTIM,
-        train=TrainSettings(epochs=40, batch_size=64, precision="bfloat16"),
+        train=TrainSettings(epochs=40, batch_size=64),
     )
 
 
@@ -115,7 +115,7 @@ def raw_plasticc() -> TransientsRun:
         data=_PLASTICC_DATA.model_copy(update={"augment": _RAW_AUGMENT, "deredden": True}),
         model=_raw_model(width=128, depth=4),
         optim=_RAW_OPTIM,
-        train=TrainSettings(epochs=10, batch_size=256, precision="bfloat16"),
+        train=TrainSettings(epochs=10, batch_size=256),
     )
 
 

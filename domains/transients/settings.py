@@ -49,6 +49,9 @@ class TransientsData(Settings):
     split_seed: NonNegativeInt = 42
     classes: Mapping[str, tuple[str, ...]]
     bands: tuple[str, ...]
+    prior: Literal["balanced", "natural"] = Field(
+        default="balanced", description="class frequencies that probabilities assume: all alike, or as in training"
+    )
     redshift: Literal["none", "photometric", "spectroscopic"] = "none"
     deredden: bool = Field(default=False, description="correct for Galactic extinction once, at reading")
     days_before: NonNegativeFloat = Field(default=50.0, description="kept before the first detection [d]")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,13 +22,15 @@ from armillary.domains.transients.raw.frame import RestFrame
 from armillary.domains.transients.raw.settings import RawSettings
 from armillary.domains.transients.settings import TransientsData, TransientsPredict
 
+_HEAD_SCALE = 0.1
 _FIT_ITEMS = 2000  # objects from which the scaler is estimated
 
 
 class RawClassifier(nn.Module):
     """Class scores after every observation of a light curve, from one causal pass.
 
-    Targets are places in `data.classes`. Reported probabilities give every class the same prior.
+    Targets are places in `data.classes`. Probabilities assume the class frequencies of
+    `data.prior`: all alike, or those of the training split.
     """
 
     class_weight: Tensor
@@ -57,6 +59,9 @@ class RawClassifier(nn.Module):
             self.trunk.output_width,  # pyright: ignore[reportArgumentType]
             PooledSettings(classes=classes, pooling="last", dropout=settings.dropout),
         )
+        # Nearly uniform probabilities at the start, so that the first steps do not unlearn chance.
+        self.head.classify.weight.data.mul_(_HEAD_SCALE)
+        self.balanced = data.prior == "balanced"
         self.register_buffer("class_weight", torch.ones(classes))
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("shift", torch.zeros(classes))
@@ -64,8 +69,7 @@ class RawClassifier(nn.Module):
     def fit(self, items: Items) -> None:
         """Scaler and class weights from the training split."""
         targets = torch.as_tensor(items.targets)  # pyright: ignore[reportAttributeAccessIssue]
-        counts = torch.bincount(targets, minlength=len(self.class_weight)).clamp(min=1)
-        self.class_weight.copy_(len(targets) / len(counts) / counts)
+        self.class_weight.copy_(self._class_weights(targets))
         step = max(len(items) // _FIT_ITEMS, 1)
         batch = items.collate([items[(0, i)] for i in range(0, len(items), step)])
         self.standardise.fit(self._features(batch)[0][batch["mask"]])
@@ -79,7 +83,7 @@ class RawClassifier(nn.Module):
         return self.head(self.trunk(tokens)[0], each_token=True)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Class-balanced log loss after the last and, in part, after every observation since the trigger."""
+        """Log loss after the last and, in part, after every observation since the trigger, classes as the prior says."""
         scores, mask = self(batch).float(), batch["mask"]
         target = batch["target"].unsqueeze(1).expand(mask.shape)
         each = F.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none").view(mask.shape)
@@ -108,13 +112,12 @@ class RawClassifier(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batches: Callable[[], Iterator[Batch]]) -> None:
-        """Temperature and class shifts that minimise the balanced log loss of the validation split."""
+        """Temperature and class shifts that minimise the log loss of the validation split, under the same prior."""
         if not self.settings.calibrate:
             return
         parts = [(_pick(self(batch).float(), _last(batch["mask"])).squeeze(1), batch["target"]) for batch in batches()]
         scores, target = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        counts = torch.bincount(target, minlength=scores.shape[1]).clamp(min=1)
-        temperature, shift = fit_vector_scaling(scores, target, 1 / counts[target])
+        temperature, shift = fit_vector_scaling(scores, target, self._class_weights(target)[target])
         self.temperature.copy_(temperature)
         self.shift.copy_(shift)
 
@@ -122,9 +125,19 @@ class RawClassifier(nn.Module):
         """Lets the trunk fold what it gathered (batch norms)."""
         self.trunk.after_step()  # pyright: ignore[reportCallIssue]
 
+    def _class_weights(self, targets: Int[Tensor, " n"]) -> Float[Tensor, " k"]:
+        """How much an item of each class counts: n / (C n_c) under a balanced prior, else 1."""
+        if not self.balanced:
+            return torch.ones_like(self.class_weight)
+        counts = torch.bincount(targets, minlength=len(self.class_weight)).clamp(min=1)
+        return len(targets) / len(counts) / counts
+
     def _features(self, batch: Batch) -> tuple[Float[Tensor, "b l f"], Float[Tensor, "b l"]]:
         """Features of each observation and its rest-frame time [d]; no product of matrices, so in full precision."""
-        seen = Observations(batch["time"], batch["flux"], batch["flux_error"], batch["band"], batch["mask"])
+        unit = self.settings.flux_unit
+        seen = Observations(
+            batch["time"], batch["flux"] / unit, batch["flux_error"] / unit, batch["band"], batch["mask"]
+        )
         near = self.frame(seen, batch["redshift"])
         extra = self.frame.features(seen, batch["redshift"], batch["redshift_error"])
         return torch.cat([observation_features(near, len(self.frame.wavelength)), extra], -1), near.time

@@ -13,7 +13,8 @@ class RawSettings(Settings):
     """Causal features of each observation, an embedding, a causal trunk, a classifier at every token.
 
     The loss is a share `every_weight` of the log loss after every observation since the trigger, weighted by
-    (number of the observation / number of all)^every_power, and the rest after the last one. Classes count equally.
+    (number of the observation / number of all)^every_power, and the rest after the last one.
+    Classes count as `data.prior` says.
     """
 
     kind: Literal["raw"] = "raw"
@@ -22,6 +23,9 @@ class RawSettings(Settings):
     time: ContinuousTimeSettings = ContinuousTimeSettings(frequencies=7, shortest=6.0, longest=400.0)
     clip: PositiveFloat = Field(default=6.0, description="largest standardised feature")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="before the classifier")
+    flux_unit: PositiveFloat = Field(
+        default=1.0, description="typical noise of the survey [FLUXCAL]; fluxes are counted in it"
+    )
     every_weight: float = Field(default=0.3, ge=0, le=1)
     every_power: NonNegativeFloat = 1.0
     reference_redshift: NonNegativeFloat = Field(default=0.5, description="redshift assumed where none is given")
