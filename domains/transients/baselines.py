@@ -23,9 +23,9 @@ def baselines(config: TransientsRun) -> Mapping[str, Baseline]:
 
 
 class RandomForestBaseline:
-    """A random forest whose leaf size has the lowest balanced log loss on the validation split.
+    """A random forest whose leaf size has the lowest log loss on the validation split.
 
-    Classes weigh alike while the trees grow. A class without training objects has probability 0.
+    While the trees grow, classes weigh as `data.prior` says. A class without training objects has probability 0.
 
     References:
         Breiman 2001, "Random forests".
@@ -46,7 +46,7 @@ class RandomForestBaseline:
         for leaf in self.LEAVES:
             forest = self._grow(leaf, inputs, targets)
             probability = _spread(forest, held_out, _num_classes(train))
-            grown.append((_balanced_loss(probability, held_out_targets), forest))
+            grown.append((_loss(self.config, probability, held_out_targets), forest))
         self.forest = min(grown, key=lambda pair: pair[0])[1]
 
     def predict(self, items: Items) -> xr.Dataset:
@@ -61,7 +61,7 @@ class RandomForestBaseline:
         forest = RandomForestClassifier(
             n_estimators=self.TREES,
             min_samples_leaf=leaf,
-            class_weight="balanced_subsample",
+            class_weight="balanced_subsample" if self.config.data.prior == "balanced" else None,
             n_jobs=self.config.train.threads or -1,
             random_state=_seed(self.config, "random_forest"),
         )
@@ -69,9 +69,9 @@ class RandomForestBaseline:
 
 
 class LightGBMBaseline:
-    """Gradient-boosted trees; their number has the lowest balanced log loss on the validation split.
+    """Gradient-boosted trees; their number has the lowest log loss on the validation split.
 
-    Classes weigh alike. A class without training objects has next to no probability.
+    Classes weigh as `data.prior` says. A class without training objects has next to no probability.
 
     References:
         Ke et al. 2017, "LightGBM: a highly efficient gradient boosting decision tree".
@@ -97,15 +97,15 @@ class LightGBMBaseline:
         self.booster: lightgbm.Booster | None = None
 
     def fit(self, train: Items, validation: Items) -> None:
-        """Boost until the validation split's balanced log loss has not fallen for PATIENCE rounds."""
+        """Boost until the validation split's log loss has not fallen for PATIENCE rounds."""
         settings = {
             **self.SETTINGS,
             "num_class": _num_classes(train),
             "num_threads": self.config.train.threads or 0,
             "seed": _seed(self.config, "lightgbm"),
         }
-        fitted = _weighted(*_labelled(self.config, train))
-        judged = _weighted(*_labelled(self.config, validation), reference=fitted)
+        fitted = _weighted(self.config, *_labelled(self.config, train))
+        judged = _weighted(self.config, *_labelled(self.config, validation), reference=fitted)
         stop = lightgbm.early_stopping(self.PATIENCE, verbose=False)
         self.booster = lightgbm.train(settings, fitted, self.ROUNDS, valid_sets=[judged], callbacks=[stop])
 
@@ -119,10 +119,13 @@ class LightGBMBaseline:
 
 
 def _weighted(
-    inputs: Float32[np.ndarray, "n f"], targets: Int64[np.ndarray, " n"], reference: lightgbm.Dataset | None = None
+    config: TransientsRun,
+    inputs: Float32[np.ndarray, "n f"],
+    targets: Int64[np.ndarray, " n"],
+    reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
-    """LightGBM's data with weights under which each class present has the same total."""
-    weight = 1 / np.bincount(targets)[targets]
+    """LightGBM's data with weights as the prior says: each class present has the same total, or each object."""
+    weight = 1 / np.bincount(targets)[targets] if config.data.prior == "balanced" else np.ones(len(targets))
     return lightgbm.Dataset(inputs, targets, weight=weight * len(weight) / weight.sum(), reference=reference)
 
 
@@ -156,8 +159,11 @@ def _spread(
     return probability
 
 
-def _balanced_loss(probability: Float64[np.ndarray, "n k"], targets: Int64[np.ndarray, " n"]) -> float:
+def _loss(config: TransientsRun, probability: Float64[np.ndarray, "n k"], targets: Int64[np.ndarray, " n"]) -> float:
+    """Log loss under the run's prior."""
     loss = true_class_loss(probability, targets)
+    if config.data.prior == "natural":
+        return float(loss.mean())
     return float(np.mean([loss[targets == k].mean() for k in np.unique(targets)]))
 
 

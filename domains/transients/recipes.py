@@ -53,7 +53,7 @@ def t2_spcc() -> TransientsRun:
         data=_SPCC_DATA,
         model=T2Settings(),
         optim=_t2_optim(0.01733),
-        train=TrainSettings(epochs=150, batch_size=64, patience=50, min_delta=0.001),
+        train=TrainSettings(epochs=60, batch_size=64, patience=20, min_delta=0.001),
     )
 
 
@@ -61,10 +61,10 @@ def t2_ztf() -> TransientsRun:
     """t2 on the ZTF Bright Transient Survey, four classes, one of five folds (data.fold), without redshift."""
     return TransientsRun(
         recipe="transients/t2-ztf",
-        data=_ZTF_DATA,
+        data=_ZTF_DATA.model_copy(update={"prior": "balanced"}),
         model=T2Settings(),
         optim=_t2_optim(0.01733),
-        train=TrainSettings(epochs=150, batch_size=32, patience=50, min_delta=0.001),
+        train=TrainSettings(epochs=100, batch_size=32, patience=30, min_delta=0.001),
     )
 
 

@@ -64,9 +64,12 @@ class TransientsPredict(Settings):
     """Options of prediction. Read by the model and by the figures."""
 
     days: tuple[float, ...] = Field(
-        default=(0.0, 5.0, 10.0, 20.0, 50.0, 100.0), description="days since the first detection at which raw systems report"
+        default=(0.0, 5.0, 10.0, 20.0, 50.0, 100.0),
+        description="days since the first detection at which raw systems report",
     )
-    track: bool = Field(default=False, description="also the probabilities after every observation (raw systems)")
+    track: bool = Field(
+        default=False, description="also how the answer grew: after every observation (raw), on each of `days` (t2)"
+    )
     maps: bool = Field(default=False, description="also the class activation maps (t2)")
     examples: NonNegativeInt = Field(default=6, description="objects drawn in the report")
 

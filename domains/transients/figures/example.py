@@ -41,7 +41,7 @@ def _light_curve(config: TransientsRun, items: CurveItems, index: int) -> tuple[
     curves = items.curves.select([index])
     item = items[(0, index)]
     if "gp_flux" not in item:
-        return _since_detection(curves), None
+        return _since_detection(trim(curves, Window(config.data.days_before, np.inf))), None
     kept = trim(curves, Window(config.data.days_before, config.data.days_after))
     flux, error = np.asarray(item["gp_flux"]), np.asarray(item["gp_error"])
     time = sample_times(kept, len(flux))[0] - first_detection(kept)[0]

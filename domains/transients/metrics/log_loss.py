@@ -1,4 +1,4 @@
-"""Log losses that give each class its say whatever its size [nat], lower is better.
+"""Log losses [nat], lower is better: plain, with all classes alike, and with the challenge's class weights.
 
 Range: 0 (certain and right) to 34.5 (certain and wrong: probabilities are clipped to [1e-15, 1 - 1e-15]).
 NaN rule: a class without items has no mean and is left out of the average; without any item the loss is NaN.
@@ -13,6 +13,18 @@ from jaxtyping import Float, Float64
 from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
 
 CLIP = 1e-15
+
+
+def log_loss(records: xr.Dataset) -> Callable[[np.ndarray], float]:
+    """-mean_i ln p_ic: the mean over items, so that a class counts as often as it occurs."""
+    known = scored(records)
+    loss = true_class_loss(known.probability, known.truth)
+
+    def value(weight: np.ndarray) -> float:
+        total, count = log_loss_sums(loss, known, weight[known.known]).table.sum(1)
+        return float(total / count) if count > 0 else float("nan")
+
+    return value
 
 
 def balanced_log_loss(records: xr.Dataset) -> Callable[[np.ndarray], float]:

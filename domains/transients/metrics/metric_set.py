@@ -7,7 +7,7 @@ from armillary.core.domain import Metric, MetricSet
 from armillary.domains.transients.metrics.calibration import expected_calibration_error
 from armillary.domains.transients.metrics.confusion import accuracy, efficiency, macro_f1, purity
 from armillary.domains.transients.metrics.early import balanced_log_loss_at
-from armillary.domains.transients.metrics.log_loss import balanced_log_loss, challenge_weights, plasticc_log_loss
+from armillary.domains.transients.metrics.log_loss import balanced_log_loss, challenge_weights, log_loss, plasticc_log_loss
 from armillary.domains.transients.metrics.open_set import open_set_auc
 from armillary.domains.transients.metrics.ranking import average_precision, macro_area, micro_area, roc_area
 from armillary.domains.transients.metrics.scored import define
@@ -17,11 +17,10 @@ IA_NAMES = ("90", "Ia", "SNIa", "SN Ia")
 
 
 def metrics(config: TransientsRun) -> MetricSet:
-    """All metrics of the run's classes; the class-balanced log loss on the validation split chooses checkpoints."""
+    """All metrics of the run's classes; the log loss under the run's prior chooses checkpoints on validation."""
     classes, days = config.data.classes, config.predict.days
-    return MetricSet(
-        (*_losses(classes), *_rates(classes), *_areas(), *_early(days), _open_set()), primary="balanced_log_loss"
-    )
+    primary = "balanced_log_loss" if config.data.prior == "balanced" else "log_loss"
+    return MetricSet((*_losses(classes), *_rates(classes), *_areas(), *_early(days), _open_set()), primary)
 
 
 def ia_classes(classes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -34,6 +33,7 @@ def _losses(classes: Mapping[str, tuple[str, ...]]) -> tuple[Metric, ...]:
     weighted = partial(plasticc_log_loss, class_weights=challenge_weights(classes))
     return (
         define("balanced_log_loss", balanced_log_loss, "min", "class-balanced log loss", "nat"),
+        define("log_loss", log_loss, "min", "log loss, mean over objects", "nat"),
         define("plasticc_log_loss", weighted, "min", "log loss with the PLAsTiCC challenge's class weights", "nat"),
     )
 

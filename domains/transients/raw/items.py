@@ -11,6 +11,7 @@ from armillary.core.domain import Batch, Item
 from armillary.core.errors import DataError
 from armillary.core.random import derive_rng
 from armillary.domains.transients.augment import augment, changes
+from armillary.domains.transients.features.padded import first_detection
 from armillary.domains.transients.lightcurves import LightCurves
 from armillary.domains.transients.settings import TransientsRun
 
@@ -20,21 +21,22 @@ _PADDED = {"time": np.float32, "flux": np.float32, "flux_error": np.float32, "ba
 class RawItems:
     """Observations from `days_before` the trigger (the first detection) on; times are days since the trigger.
 
-    Nothing is cut at the end: what follows the last detection is only known afterwards.
+    Nothing is cut at the end: what follows the last detection is only known afterwards. `curves` stay whole, as
+    the baselines read them.
     """
 
     def __init__(
         self, config: TransientsRun, curves: LightCurves, target: Int64[np.ndarray, " n"], problems: Sequence[DataError]
     ) -> None:
         self._data, self._seed = config.data, config.seed
-        self.curves, trigger = _from_trigger(curves, config.data.days_before)
-        self.trigger, self.targets, self.problems = trigger, target, problems
+        self.curves, self.targets, self.problems = curves, target, problems
+        self._seen, self._trigger = _from_trigger(curves, config.data.days_before)
         self.class_names = tuple(config.data.classes)
-        self.ids = self.groups = self.curves.object_id
-        self.lengths = self.curves.row_size
+        self.ids = self.groups = curves.object_id
+        self.lengths = self._seen.row_size
         spectroscopic = config.data.redshift == "spectroscopic"
-        self._redshift = self.curves.redshift_spec if spectroscopic else self.curves.redshift
-        error = np.zeros_like(self._redshift) if spectroscopic else self.curves.redshift_error
+        self._redshift = curves.redshift_spec if spectroscopic else curves.redshift
+        error = np.zeros_like(self._redshift) if spectroscopic else curves.redshift_error
         self._redshift_error = error
 
     def __len__(self) -> int:
@@ -43,22 +45,22 @@ class RawItems:
     @cached_property
     def time(self) -> np.ndarray:
         """Days since each object's trigger (rows,), single precision: the model never sees an absolute date."""
-        return (self.curves.time - np.repeat(self.trigger, self.curves.row_size)).astype(np.float32)
+        return (self._seen.time - np.repeat(self._trigger, self._seen.row_size)).astype(np.float32)
 
     def __getitem__(self, key: tuple[int, int]) -> Item:
         epoch, index = key
-        rows = self.curves.rows(index)
+        rows = self._seen.rows(index)
         item = {
             "time": self.time[rows],
-            "flux": self.curves.flux[rows],
-            "flux_error": self.curves.flux_error[rows],
-            "band": self.curves.band_index[rows],
+            "flux": self._seen.flux[rows],
+            "flux_error": self._seen.flux_error[rows],
+            "band": self._seen.band_index[rows],
             "redshift": float(self._redshift[index]),
             "redshift_error": float(self._redshift_error[index]),
         }
         if epoch > 0 and changes(self._data.augment):
             rng = derive_rng(self._seed, "augment", epoch, index)
-            item = augment(item, self._data.augment, self.curves.wavelength, rng)
+            item = augment(item, self._data.augment, self._seen.wavelength, rng)
         return {**item, "target": int(self.targets[index]), "index": index}
 
     def collate(self, items: Sequence[Item]) -> Batch:
@@ -83,11 +85,5 @@ def _pad(items: Sequence[Mapping[str, np.ndarray]], name: str, kind: type, mask:
 
 def _from_trigger(curves: LightCurves, days_before: float) -> tuple[LightCurves, np.ndarray]:
     """Light curves without what lies more than `days_before` before the first detection, and its times."""
-    trigger = np.array([_first_detection(curves, i) for i in range(len(curves))], np.float64)
-    kept = curves.time >= np.repeat(trigger - days_before, curves.row_size)
-    return curves.where(kept), trigger
-
-
-def _first_detection(curves: LightCurves, index: int) -> float:
-    rows = curves.rows(index)
-    return float(curves.time[rows][int(curves.detected[rows].argmax())])
+    trigger = first_detection(curves)
+    return curves.where(curves.time >= np.repeat(trigger - days_before, curves.row_size)), trigger
