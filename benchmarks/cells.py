@@ -31,7 +31,9 @@ class Cell:
 NO_REDSHIFT = {"data.redshift": "none"}
 OFFICIAL = {"data.protocol": "official", "train.epochs": 15, "model.trunk.dropout": 0.3}
 PLAIN = {"data.augment": {"drop": 0.4, "noise": 0.5}}
-TO_SURVEY = {"data.augment": {"drop": 0.4, "noise": 0.5, "redshift": 0.9, "redshift_range": (0.95, 1.65), "photo_z": 1.0}}
+TO_SURVEY = {
+    "data.augment": {"drop": 0.4, "noise": 0.5, "redshift": 0.9, "redshift_range": (0.95, 1.65), "photo_z": 1.0}
+}
 
 CELLS = {
     "raw-spcc-photoz": Cell("transients/raw-spcc"),

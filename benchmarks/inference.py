@@ -1,6 +1,6 @@
 """How many objects a second each system classifies, network alone and with the way from light curves to probabilities.
 
-    ARMILLARY_DATA=<data root> python benchmarks/inference.py --threads 1
+ARMILLARY_DATA=<data root> python benchmarks/inference.py --threads 1
 """
 
 import argparse

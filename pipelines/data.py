@@ -3,7 +3,7 @@
 import io
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def _whole(card: Card) -> Path | None:
 
 
 @contextmanager
-def _progress() -> Iterator[Report]:
+def _progress() -> Generator[Report]:
     """A bar on a terminal, a plain line every few seconds elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -1,7 +1,6 @@
 """The one LightningModule: it knows a model's `loss`, the optimiser and the clock of steps."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -16,6 +15,8 @@ from armillary.core.random import derive_seed
 from armillary.pipelines.checkpoints import Checkpoint, Progress, Weights
 from armillary.pipelines.learning_rate import Plateau, scheduled_factor
 from armillary.pipelines.optimisers import make_optimiser
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 class TrainingModule(lightning.LightningModule):
@@ -98,10 +99,11 @@ def _average(model: nn.Module, decay: float | None) -> AveragedModel | None:
         return None
 
     @torch.no_grad()
-    def update(average: Sequence[torch.Tensor], current: Sequence[torch.Tensor], number: torch.Tensor) -> None:
+    def update(average: Tensors, current: Tensors, number: torch.Tensor | int) -> None:
         # The first steps weigh more, so that a short run does not keep its initial weights.
         kept = min(decay, (1 + int(number)) / (10 + int(number)))
-        torch._foreach_lerp_(list(average), list(current), 1 - kept)  # pyright: ignore[reportPrivateUsage]
+        for mean, value in zip(average, current, strict=True):
+            mean.lerp_(value, 1 - kept)
 
     return AveragedModel(model, multi_avg_fn=update, use_buffers=False)
 

@@ -98,8 +98,15 @@ def write_report(runs: Sequence[ReportInput], out: Path) -> Path:
 
 def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "interval": interval, "address": data_address, "whiskers": whiskers}
-    environment.globals |= {"best": best, "training_curve": training_curve, "MODEL": MODEL}
+    filters: dict[str, Any] = {
+        "number": number,
+        "interval": interval,
+        "address": data_address,
+        "whiskers": whiskers,
+    }
+    environment.filters.update(filters)
+    names: dict[str, Any] = {"best": best, "training_curve": training_curve, "MODEL": MODEL}
+    environment.globals.update(names)
     source = files("armillary.pipelines").joinpath("report.html").read_text(encoding="utf-8")
     return environment.from_string(source)
 

@@ -64,7 +64,7 @@ def parse_set(text: str) -> Override:
         raise ConfigError(f"--set {text}: expected path=value, such as --set optim.lr=1e-3")
     try:
         # The loader is a subclass of SafeLoader and constructs plain data only.
-        return Override(path.strip(), yaml.load(value, _Loader), f"--set {text}")  # noqa: S506
+        return Override(path.strip(), yaml.load(value, _Loader), f"--set {text}")
     except yaml.YAMLError as error:
         raise ConfigError(
             f"--set {text}: the value is not YAML ({_first_line(error)}).\n  Quote it, as in --set 'data.bands=[a, b]'"
@@ -157,10 +157,13 @@ def _apply(base: RunConfig, tree: dict[str, Any], override: Override) -> None:
         values = cast(dict[str, Any], node)
         if last == _KIND and values.get(_KIND) not in (None, override.value):
             values.clear()
-        elif isinstance(settings, Settings) and last not in type(settings).model_fields:
-            if values.get(_KIND) == getattr(settings, _KIND, None):
-                problem = unknown(type(settings), last, override.path)
-                raise ConfigError(f"{override.origin}: {problem}{misplaced(base, last)}")
+        elif (
+            isinstance(settings, Settings)
+            and last not in type(settings).model_fields
+            and values.get(_KIND) == getattr(settings, _KIND, None)
+        ):
+            problem = unknown(type(settings), last, override.path)
+            raise ConfigError(f"{override.origin}: {problem}{misplaced(base, last)}")
         values[last] = override.value
     elif isinstance(node, list):
         items = cast(list[Any], node)

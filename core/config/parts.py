@@ -1,4 +1,4 @@
-"""The explicit table of parts: name -> its settings and where its module is built. No torch until something is built."""
+"""The explicit table of parts: name -> its settings and where its module is built. Torch-free until one is built."""
 
 import importlib
 from collections.abc import Mapping

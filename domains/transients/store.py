@@ -1,4 +1,4 @@
-"""Light curves of a dataset as memory-mapped arrays in the cache: read once, streamed, larger than memory if need be."""
+"""Light curves of a dataset as memory-mapped arrays in the cache: read once, as a stream."""
 
 import hashlib
 import json

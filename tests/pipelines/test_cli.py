@@ -131,7 +131,7 @@ def test_config_show_tells_where_a_value_came_from(toy: Path, capsys: pytest.Cap
     (toy / "my.yaml").write_text("optim:\n  lr: 0.5\n")
     arguments = ["config", "show", "toy/simulated", "--why", "--config", "my.yaml", "--set", "seed=4"]
     assert main(arguments) == 0
-    rows = dict((line.split("\t")[0], line.split("\t")[1:]) for line in capsys.readouterr().out.splitlines())
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()}
     assert rows["optim.lr"] == ["0.5", "my.yaml:2"]
     assert rows["seed"] == ["4", "--set seed=4"]
     assert rows["model.width"] == ["16", "recipe toy/simulated"]

@@ -60,7 +60,7 @@ def test_every_parameter_is_stepped_and_the_state_goes_on(algorithm: str):
     step(straight, one)
     step(halted, two)
     for before, after in zip(trunk().parameters(), straight.parameters(), strict=True):
-        assert not torch.equal(before, after) or before.grad is None and after.grad.abs().max() == 0
+        assert not torch.equal(before, after) or (before.grad is None and after.grad.abs().max() == 0)
     resumed = trunk()
     resumed.load_state_dict(halted.state_dict())
     three = make_optimiser(resumed, settings)

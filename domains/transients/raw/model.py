@@ -83,7 +83,7 @@ class RawClassifier(nn.Module):
         return self.head(self.trunk(tokens)[0], each_token=True)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Log loss after the last and, in part, after every observation since the trigger, classes as the prior says."""
+        """Log loss under the prior, after the last and, in part, after every observation since the trigger."""
         scores, mask = self(batch).float(), batch["mask"]
         target = batch["target"].unsqueeze(1).expand(mask.shape)
         each = F.cross_entropy(scores.flatten(0, 1), target.flatten(), reduction="none").view(mask.shape)

@@ -18,7 +18,7 @@ class Data(Settings):
 
     rate: float = Field(8000.0, gt=0)
     bands: tuple[str, ...] = ("g", "r")
-    classes: dict[str, tuple[str, ...]] = {"a": ("1",)}
+    classes: dict[str, tuple[str, ...]] = Field({"a": ("1",)})
     mode: Literal["none", "all"] = "none"
 
 

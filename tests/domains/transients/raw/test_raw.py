@@ -166,8 +166,10 @@ def test_the_loss_weighs_classes_alike():
     batch["target"] = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
     model.class_weight.copy_(torch.tensor([8 / 2 / 6, 8 / 2 / 2]))
     scores = model(batch)[:, -1]
-    by_class = [torch.nn.functional.cross_entropy(scores[batch["target"] == k], batch["target"][batch["target"] == k])
-                for k in (0, 1)]
+    by_class = [
+        torch.nn.functional.cross_entropy(scores[batch["target"] == k], batch["target"][batch["target"] == k])
+        for k in (0, 1)
+    ]
     torch.testing.assert_close(model.loss(batch, torch.Generator())["last"], sum(by_class) / 2)
 
 

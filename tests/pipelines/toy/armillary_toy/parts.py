@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
-from armillary_toy.settings import ToyRun
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from armillary.core.domain import Batch, Item, Metric, MetricSet, ReadOptions, Split, TrunkNeeds
 from armillary.core.errors import DataError
 from armillary.core.random import derive_rng
+from armillary_toy.settings import ToyRun
 
 _LENGTH = 24
 
