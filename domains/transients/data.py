@@ -35,6 +35,9 @@ def datasets(config: TransientsRun, folders: Mapping[str, Path], split: Split) -
     data = config.data
     sample = load_sample(data, folders[data.card])
     chosen = split_objects(sample.target, data, sample.spectroscopic)[split]
+    if data.open_set and split == "test":
+        strange = (sample.target < 0) & (sample.curves.label != "")
+        chosen = np.sort(np.concatenate([chosen, np.flatnonzero(strange)]))
     if data.limit is not None:
         # A prefix of a sorted list would hold the survey's first objects only; an even stride keeps the mix.
         chosen = chosen[:: max(len(chosen) // data.limit, 1)][: data.limit]

@@ -56,6 +56,9 @@ class TransientsData(Settings):
     deredden: bool = Field(default=False, description="correct for Galactic extinction once, at reading")
     days_before: NonNegativeFloat = Field(default=50.0, description="kept before the first detection [d]")
     days_after: NonNegativeFloat = Field(default=50.0, description="kept after the last detection [d]")
+    open_set: bool = Field(
+        default=False, description="the test split also holds labelled objects of no class, to be told apart"
+    )
     limit: PositiveInt | None = Field(default=None, description="use only so many objects (a quick look)")
     augment: AugmentSettings = AugmentSettings()
 
