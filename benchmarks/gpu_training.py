@@ -1,6 +1,6 @@
 """One short training of each domain's simulated recipe on the CPU and on the GPU: same recipe, seconds and scores.
 
-    python benchmarks/gpu_training.py --out gpu_training.json
+python benchmarks/gpu_training.py --out gpu_training.json
 """
 
 import argparse

@@ -54,8 +54,11 @@ def render(cells: Sequence[Cell]) -> str:
     rows = [row for cell in cells for row in _rows(cell)]
     lines = [header, ["---"] * len(header), *rows]
     machines = sorted({_machine(cell) for cell in cells})
-    note = f"Made with {'; '.join(machines)}. Commands, versions and times: `benchmarks/results/CELL.json`."
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", note])
+    notes = [
+        "Bold: the metric that chose the checkpoint, not the best value.",
+        f"Made with {'; '.join(machines)}. Commands, versions and times: `benchmarks/results/CELL.json`.",
+    ]
+    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", *notes])
 
 
 def insert(text: str, table: str) -> str:

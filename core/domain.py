@@ -157,6 +157,11 @@ class TrunkNeeds:
     grid_rank: int = 0
 
 
+# Predicts some items once more with other options of prediction: a figure of a few objects may need more than the
+# predictions of all of them hold.
+Again = Callable[[Items, Any], "xr.Dataset"]
+
+
 @dataclass(frozen=True)
 class Domain:
     """One science. All callables may be Lazy, so that importing a domain stays cheap and torch-free."""
@@ -177,8 +182,9 @@ class Domain:
     baselines: Callable[[RunConfig], Mapping[str, Baseline]]
     write: "Callable[[xr.Dataset, Path], None]"
     formats: tuple[str, ...]  # suffixes `write` knows, e.g. (".csv", ".nc", ".zarr")
-    figures: "Callable[[RunConfig, xr.Dataset, Items], Mapping[str, Figure]]"
+    figures: "Callable[[RunConfig, xr.Dataset, Items, Again | None], Mapping[str, Figure]]"
     simulate: "Callable[[str, Path, int, Size], Path]"  # (card, root, seed, size) -> dataset folder
     example_batch: "Callable[[RunConfig, int], Batch]"  # shapes for describe; may be meta tensors
+    protocol: Callable[[RunConfig], str]  # sentences for the report: which sample, how it is split, what is put in
     demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
     commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])

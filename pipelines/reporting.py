@@ -76,9 +76,10 @@ def _protocol(run: Run, result: Mapping[str, Any]) -> str:
     facts = read_json(run.folder.model / "model.json")
     groups = {str(card.group_key) for card in _cards(run)}
     return (
-        f"Split by {' and '.join(sorted(groups))}, so that none is in two splits. Scalers are fitted on the training "
-        f"split; the checkpoint (step {facts['step']}) and the calibration are chosen on the validation split by "
-        f"{result['primary']}; the test split is read once, here. Baselines see the same training split."
+        f"{run.domain.protocol(run.config)} Split by {' and '.join(sorted(groups))}: none is in two splits. Scalers "
+        f"are fitted on the training split; the checkpoint (step {facts['step']}) and the calibration are chosen on "
+        f"the validation split by {result['primary']}; the test split is read once, here. Baselines see the same "
+        "training split."
     )
 
 
@@ -93,7 +94,7 @@ def _figures(run: Run) -> list[ReportFigure]:
     if not path.exists():
         raise RunError(f"{path}: missing. Run: armillary evaluate {run.folder.path}")
     with xr.open_dataset(path) as prediction:
-        figures = run.domain.figures(run.config, prediction.load(), run.items("test"))
+        figures = run.draw(prediction.load(), run.items("test"))
     run.folder.figures.mkdir(exist_ok=True)
     found: list[ReportFigure] = []
     for name, figure in figures.items():

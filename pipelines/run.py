@@ -100,7 +100,16 @@ class Run:
 
     def figures(self, split: Split = "test") -> dict[str, Figure]:
         """Named figures of the split's predictions."""
-        return dict(self.domain.figures(self.config, self.predict_split(split), self.items(split)))
+        return self.draw(self.predict_split(split), self.items(split))
+
+    def draw(self, prediction: xr.Dataset, items: Items) -> dict[str, Figure]:
+        """Named figures of a prediction; figures of single items may run the model on them once more."""
+
+        def again(some: Items, options: Any) -> xr.Dataset:
+            config = self.config.model_copy(update={"predict": options})
+            return predict_items(self.domain, config, self.model, some)
+
+        return dict(self.domain.figures(self.config, prediction, items, again))
 
 
 def load_runs(paths: Sequence[str | Path], data_root: Path | None = None) -> list[Run]:

@@ -206,7 +206,7 @@ def check_predictions_are_written(subject: Subject) -> None:
 def check_figures_draw(subject: Subject) -> None:
     """Figures of the demo's predictions can be saved, and there is at least one."""
     items = subject.items("test")
-    figures = subject.domain.figures(subject.config, subject.predictions(subject.model(), items), items)
+    figures = subject.domain.figures(subject.config, subject.predictions(subject.model(), items), items, None)
     assert figures, "there is no figure"
     for name, figure in islice(figures.items(), 20):
         buffer = BytesIO()

@@ -27,4 +27,5 @@ DOMAIN = Domain(
     figures=Lazy(f"{_HOME}.figures:figures"),
     simulate=Lazy(f"{_HOME}.simulate:simulate"),
     example_batch=Lazy(f"{_HOME}.build:example_batch"),
+    protocol=Lazy(f"{_HOME}.splits:protocol"),
 )

@@ -5,6 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from armillary.core.errors import DataError
 from armillary.domains.transients.lightcurves import LightCurves
 
 
@@ -20,7 +21,14 @@ class CurveItems(Protocol):
     curves: LightCurves
     targets: np.ndarray
     class_names: Sequence[str]
+    problems: Sequence[DataError]
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, key: tuple[int, int]) -> Mapping[str, Any]: ...
+
+    def collate(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]: ...
+
+    def select(self, indices: np.ndarray) -> "CurveItems":
+        """The items at `indices` as a dataset of their own."""
+        ...

@@ -8,9 +8,32 @@ from jaxtyping import Int64
 from armillary.core.domain import Split
 from armillary.core.errors import ConfigError
 from armillary.core.random import derive_rng
-from armillary.domains.transients.settings import TransientsData
+from armillary.domains.transients.settings import TransientsData, TransientsRun
 
 Indices = Int64[np.ndarray, " m"]
+
+
+def protocol(config: TransientsRun) -> str:
+    """Which sample is split how, and what the model and the baselines are given, in words."""
+    data = config.data
+    shares = "/".join(f"{100 * share:.0f}" for share in data.fractions)
+    sample = {
+        "representative": f"The survey's photometric sample, stratified by class into {shares} % "
+        f"(seed {data.split_seed}).",
+        "official": "Trained and validated on the survey's spectroscopic sample, tested on its photometric one.",
+        "folds": f"{data.folds} folds stratified by class (seed {data.split_seed}); fold {data.fold} tests, the next "
+        "validates, the others train.",
+    }[data.protocol]
+    redshift = {
+        "none": "No redshift is given.",
+        "photometric": "The host's photometric redshift and its error are given.",
+        "spectroscopic": "The spectroscopic redshift is given; it comes with the classification and leaks it.",
+    }[data.redshift]
+    end = f" and end {data.days_after:g} d after the last" if config.model.kind == "t2" else ""
+    return (
+        f"{sample} {redshift} The model's light curves start {data.days_before:g} d before the first detection{end}; "
+        f"the baselines read features of the whole ones. Probabilities assume {data.prior} class frequencies."
+    )
 
 
 def targets(labels: Sequence[str], classes: Mapping[str, Sequence[str]]) -> Int64[np.ndarray, " n"]:

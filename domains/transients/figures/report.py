@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Int64
 from matplotlib.figure import Figure
 
-from armillary.core.domain import Items
+from armillary.core.domain import Again, Items
 from armillary.core.plotting import house_style
 from armillary.domains.transients.curve_items import CurveItems
 from armillary.domains.transients.figures.calibration import calibration_figure
@@ -19,12 +19,26 @@ from armillary.domains.transients.figures.example import example_figure
 from armillary.domains.transients.metrics.scored import Scored, scored
 from armillary.domains.transients.settings import TransientsRun
 
+CAPTIONS = {
+    "confusion": "Confusion: fraction and number of each true class's objects by predicted class.",
+    "roc": "True against false positive rate of each class against the others, with the area under the curve.",
+    "precision": "Purity against efficiency of each class against the others, with the average precision.",
+    "calibration": "How often the most probable class is right against its probability, with 95 % intervals; "
+    "below, the number of objects in each bin.",
+    "early": "Log loss and accuracy of what was known some days after the first detection, from one causal pass.",
+    "object": "Light curve of one object, and what the system made of it: the probability track after each "
+    "observation, or the class activation map over the Gaussian process.",
+}
 
-def figures(config: TransientsRun, prediction: xr.Dataset, items: Items) -> dict[str, Figure]:
+
+def figures(
+    config: TransientsRun, prediction: xr.Dataset, items: Items, again: Again | None = None
+) -> dict[str, Figure]:
     """Figures over all items whose class is known, then `predict.examples` objects one by one.
 
     Names are "confusion", "roc", "precision_recall", "calibration", "early" (causal systems) and "object_1", ...;
-    titles tell which object is drawn.
+    titles tell which object is drawn, labels hold the captions. `again` brings tracks and activation maps of the
+    objects that are drawn, where the prediction was made without.
     """
     drawn: dict[str, Figure] = {}
     with house_style():
@@ -33,9 +47,25 @@ def figures(config: TransientsRun, prediction: xr.Dataset, items: Items) -> dict
             drawn |= _overall(known)
         if len(known.truth) and "early_probability" in prediction:
             drawn["early"] = early_figure(prediction)
-        for number, index in enumerate(choose_examples(prediction, config.predict.examples), 1):
-            drawn[f"object_{number}"] = example_figure(config, prediction, cast(CurveItems, items), int(index))
+        drawn |= _examples(config, prediction, cast(CurveItems, items), again)
+    for name, figure in drawn.items():
+        figure.set_label(CAPTIONS[name.partition("_")[0]])
     return drawn
+
+
+def _examples(
+    config: TransientsRun, prediction: xr.Dataset, items: CurveItems, again: Again | None
+) -> Mapping[str, Figure]:
+    """The objects that are drawn, with all that can be said of them."""
+    chosen = choose_examples(prediction, config.predict.examples)
+    if again is not None and len(chosen):
+        items = items.select(chosen)
+        prediction = again(items, config.predict.model_copy(update={"track": config.model.kind == "raw", "maps": True}))
+        chosen = np.arange(len(chosen))
+    return {
+        f"object_{number}": example_figure(config, prediction, items, int(index))
+        for number, index in enumerate(chosen, 1)
+    }
 
 
 def _overall(known: Scored) -> Mapping[str, Figure]:

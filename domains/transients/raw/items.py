@@ -28,7 +28,7 @@ class RawItems:
     def __init__(
         self, config: TransientsRun, curves: LightCurves, target: Int64[np.ndarray, " n"], problems: Sequence[DataError]
     ) -> None:
-        self._data, self._seed = config.data, config.seed
+        self._config, self._data, self._seed = config, config.data, config.seed
         self.curves, self.targets, self.problems = curves, target, problems
         self._seen, self._trigger = _from_trigger(curves, config.data.days_before)
         self.class_names = tuple(config.data.classes)
@@ -41,6 +41,10 @@ class RawItems:
 
     def __len__(self) -> int:
         return len(self.curves)
+
+    def select(self, indices: Int64[np.ndarray, " m"]) -> "RawItems":
+        """The items at `indices` as a dataset of their own."""
+        return RawItems(self._config, self.curves.select(indices), self.targets[indices], ())
 
     @cached_property
     def time(self) -> np.ndarray:

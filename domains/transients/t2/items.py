@@ -26,6 +26,7 @@ class T2Items:
     ) -> None:
         assert isinstance(config.model, T2Settings)
         data, model = config.data, config.model
+        self._config = config
         self.curves, self.targets, self.problems = curves, target, problems
         self.class_names = tuple(data.classes)
         self.ids = self.groups = curves.object_id
@@ -35,6 +36,10 @@ class T2Items:
         self.early = None
         if config.predict.track and len(curves):
             self.early = interpolate_early(curves, window, model.steps, model.process, config.predict.days, cached)
+
+    def select(self, indices: Int64[np.ndarray, " m"]) -> "T2Items":
+        """The items at `indices` as a dataset of their own."""
+        return T2Items(self._config, self.curves.select(indices), self.targets[indices], ())
 
     def __len__(self) -> int:
         return len(self.curves)

@@ -55,9 +55,9 @@ def test_every_split_keeps_the_mix_of_classes(seed: int):
 def test_each_object_is_tested_in_exactly_one_fold():
     target = np.array([0, 1] * 37, np.int64)
     tested = [
-        split_objects(
-            target, DATA.model_copy(update={"protocol": "folds", "fold": fold}), np.zeros(74, np.bool_)
-        )["test"]
+        split_objects(target, DATA.model_copy(update={"protocol": "folds", "fold": fold}), np.zeros(74, np.bool_))[
+            "test"
+        ]
         for fold in range(5)
     ]
     assert sorted(np.concatenate(tested).tolist()) == list(range(74))
@@ -110,9 +110,7 @@ def test_bands_are_renumbered_and_unknown_ones_refused(twins: dict[str, Path]):
     chunk = next(iter(read([twins["spcc"]], ReadOptions(lambda error: None))))
     curves = LightCurves.from_dataset(chunk)
     turned = in_bands(curves, curves.band[::-1])
-    np.testing.assert_array_equal(
-        np.array(turned.band)[turned.band_index], np.array(curves.band)[curves.band_index]
-    )
+    np.testing.assert_array_equal(np.array(turned.band)[turned.band_index], np.array(curves.band)[curves.band_index])
     with pytest.raises(DataError, match="observations in des_z, expected only"):
         in_bands(curves, curves.band[:3])
     with pytest.raises(DataError, match="expected only ztf_g, ztf_r"):

@@ -190,7 +190,12 @@ def write(prediction: xr.Dataset, path: Path) -> None:
         prediction["probability"].to_pandas().to_csv(path)
 
 
-def figures(config: ToyRun, prediction: xr.Dataset, items: Waves) -> dict[str, Figure]:
+def protocol(config: ToyRun) -> str:
+    """How the waves are split."""
+    return "Of five waves three train, one validates and one tests."
+
+
+def figures(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object = None) -> dict[str, Figure]:
     """The probabilities as points."""
     figure = Figure()
     figure.subplots().plot(prediction["probability"].values)
