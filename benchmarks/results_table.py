@@ -56,7 +56,7 @@ def render(cells: Sequence[Cell]) -> str:
     machines = sorted({_machine(cell) for cell in cells})
     notes = [
         "Bold: the metric that chose the checkpoint, not the best value.",
-        f"Made with {'; '.join(machines)}. Commands, versions and times: `benchmarks/results/CELL.json`.",
+        f"Made with {'; '.join(machines)}. Commands, versions and times: one file a cell in `benchmarks/results/`.",
     ]
     return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", *notes])
 

@@ -56,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="armillary",
         description="Scientific machine learning on signals: one core, one command a verb.",
-        epilog="A domain's own verbs: armillary DOMAIN VERB ...  Results are explained in `armillary report`.",
+        epilog="Start with: armillary demo. A domain's own verbs: armillary DOMAIN VERB ...",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", title="commands")

@@ -17,8 +17,8 @@ from armillary.core.config.overrides import Override, Resolved, parse_set
 from armillary.core.config.walk import leaves
 from armillary.core.domain import Lazy
 from armillary.core.errors import ConfigError, PluginError, RunError, near_miss
-from armillary.pipelines.config import changed, load_config, resolve_recipe, value_at, written_overrides
-from armillary.pipelines.folder import RunFolder
+from armillary.pipelines.config import changed, load_config, recipe_config, resolve_recipe, value_at, written_overrides
+from armillary.pipelines.folder import RunFolder, read_json
 from armillary.pipelines.plugins import broken_domains, load_domain, load_domains
 
 
@@ -74,7 +74,10 @@ def train(arguments: argparse.Namespace) -> int:
         overrides=written_overrides(arguments.recipe, arguments.config, sets),
         quiet=arguments.quiet,
     )
-    print(run)
+    facts = read_json(run.folder.model / "model.json")
+    for key, value in facts.items():
+        if key != "sha256":
+            print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
     print(f"next: armillary evaluate {run.folder.path}")
     return 0
 
@@ -209,6 +212,10 @@ def _resolved(target: str, files: Sequence[Path], sets: Sequence[str]) -> Resolv
             raise RunError(f"{target} is a finished run; its settings cannot be overridden. Name its recipe instead.")
         saved = load_config(RunFolder(Path(target)))
         return Resolved(saved.config, saved.origins)
+    try:
+        recipe_config(target)
+    except (ConfigError, PluginError) as error:
+        raise type(error)(f"'{target}' is neither a recipe nor a run folder: {error}") from error
     return resolve_recipe(target, written_overrides(target, files, [parse_set(text) for text in sets]))
 
 
@@ -227,8 +234,6 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _card_records(folder: RunFolder) -> list[dict[str, Any]]:
-    from armillary.pipelines.folder import read_json
-
     return read_json(folder.cards)
 
 
@@ -247,7 +252,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """A table on a terminal; tab-separated lines in a pipe, so that other programs can read them."""
     console = Console()
     if not console.is_terminal:
-        for row in rows:
+        for row in (header, *rows):
             print("\t".join(row))
         return 0
     table = Table(*header, box=box.SIMPLE_HEAD)

@@ -11,7 +11,7 @@ from armillary.core.config.problems import explain
 from armillary.core.config.walk import leaves
 from armillary.core.errors import ConfigError, PluginError, near_miss
 from armillary.pipelines.folder import RunFolder, read_json
-from armillary.pipelines.plugins import load_domain
+from armillary.pipelines.plugins import load_domain, load_domains
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def recipe_config(recipe: str) -> RunConfig:
     """
     domain_name, slash, name = recipe.partition("/")
     if not slash:
-        raise ConfigError(
-            f"'{recipe}' is no recipe: expected DOMAIN/NAME, such as transients/t2-spcc. "
-            "`armillary recipes` lists them."
-        )
+        names = [f"{domain.name}/{name}" for domain in load_domains().values() for name in domain.recipes]
+        alike = [name for name in names if name.endswith(f"/{recipe}")]
+        hint = f"did you mean '{alike[0]}'?" if alike else "`armillary recipes` lists them."
+        raise ConfigError(f"'{recipe}' is no recipe: expected DOMAIN/NAME, such as transients/t2-spcc; {hint}")
     domain = load_domain(domain_name)
     if name not in domain.recipes:
         raise ConfigError(f"{domain_name} has no recipe '{name}'{near_miss(name, domain.recipes)}")

@@ -28,9 +28,11 @@ class Summary:
     written: list[Path] = field(default_factory=list[Path])
 
     def __str__(self) -> str:
-        lines = [str(problem) for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"... and {len(self.problems) - _SHOWN} more problems")
+        # Each chunk of a file may say the same.
+        texts = list(dict.fromkeys(map(str, self.problems)))
+        lines = texts[:_SHOWN]
+        if len(texts) > _SHOWN:
+            lines.append(f"... and {len(texts) - _SHOWN} more problems")
         places = ", ".join(map(str, self.written)) or "nothing"
         return "\n".join([*lines, f"{self.items} items predicted, {len(self.problems)} problems; wrote {places}"])
 

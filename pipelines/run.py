@@ -1,6 +1,6 @@
 """A finished run as a Python object, for notebooks and scripts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from armillary.core.config import RunConfig
-from armillary.core.domain import Domain, Items, Split
-from armillary.core.errors import RunError
+from armillary.core.domain import Domain, Items, ReadOptions, Split
+from armillary.core.errors import DataError, RunError
 from armillary.pipelines.checkpoints import load_model_weights
 from armillary.pipelines.config import load_config
 from armillary.pipelines.folder import RunFolder, read_json
@@ -68,6 +68,11 @@ class Run:
         """One split of the run's own data."""
         folders = dataset_folders(self.domain, self.config, self._data_root)
         return self.domain.datasets(self.config, folders, split)
+
+    def read(self, paths: Sequence[str | Path], report: Callable[[DataError], None] = print) -> Iterator[xr.Dataset]:
+        """Labelled chunks of the field's files; what cannot be used is handed to `report`, and the rest goes on."""
+        options = ReadOptions(report, settings=self.config.predict)
+        return self.domain.read([Path(path) for path in paths], options)
 
     def predict(self, dataset: xr.Dataset | Iterable[xr.Dataset]) -> xr.Dataset:
         """Predictions for labelled data, such as `run.read(paths)` yields or a notebook makes.

@@ -66,16 +66,17 @@ def train(
     given += [Override("seed", seed, f"seed={seed}")] if seed is not None else []
     folder, resolved = _open(recipe, None if out is None else Path(out), resume, given)
     config = resolved.config
-    domain = load_domain(config.domain)
-    folders = dataset_folders(domain, config, None if data_root is None else Path(data_root))
-    if not resume:
-        write_config(folder, config, dict(resolved.origins))
-        write_json(folder.environment, describe_machine())
-        write_json(folder.cards, card_records(domain, config))
-    if config.train.threads is not None:
-        torch.set_num_threads(config.train.threads)
     if not (folder.model / "model.json").exists():
-        _fit(folder, domain, config, folders, quiet)
+        domain = load_domain(config.domain)
+        train_items, validation_items = _items(domain, config, None if data_root is None else Path(data_root))
+        if not folder.config.exists():
+            # Only now: a run that cannot read its data leaves no folder behind.
+            write_json(folder.environment, describe_machine())
+            write_json(folder.cards, card_records(domain, config))
+            write_config(folder, config, dict(resolved.origins))
+        if config.train.threads is not None:
+            torch.set_num_threads(config.train.threads)
+        _fit(folder, domain, config, train_items, validation_items, quiet)
     return Run.load(folder.path, data_root=data_root)
 
 
@@ -101,7 +102,9 @@ def _open(
     return folder, wanted
 
 
-def _fit(folder: RunFolder, domain: Domain, config: RunConfig, folders: Mapping[str, Path], quiet: bool) -> None:
+def _items(domain: Domain, config: RunConfig, data_root: Path | None) -> tuple[Items, Items]:
+    """The training and the validation split, neither of them empty."""
+    folders = dataset_folders(domain, config, data_root)
     train_items = domain.datasets(config, folders, "train")
     validation_items = domain.datasets(config, folders, "validation")
     if not len(train_items) or not len(validation_items):
@@ -109,6 +112,17 @@ def _fit(folder: RunFolder, domain: Domain, config: RunConfig, folders: Mapping[
             f"{config.recipe}: {len(train_items)} items to train on and {len(validation_items)} to "
             "validate on; both need at least one. Look at data.* with `armillary config show`."
         )
+    return train_items, validation_items
+
+
+def _fit(
+    folder: RunFolder,
+    domain: Domain,
+    config: RunConfig,
+    train_items: Items,
+    validation_items: Items,
+    quiet: bool,
+) -> None:
     model = build_model(domain, config)
     model.fit(train_items)  # pyright: ignore[reportCallIssue]
     module = TrainingModule(model, config, _total_steps(config, train_items))

@@ -1,5 +1,7 @@
 """From a configuration to the items of a split, and from a chunk of files to items to predict."""
 
+import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from jaxtyping import Bool, Int64
 
 from armillary.core.domain import Items, Split
 from armillary.core.errors import DataError
+from armillary.domains.transients.augment import changes
 from armillary.domains.transients.extinction import deredden
 from armillary.domains.transients.lightcurves import LightCurves
 from armillary.domains.transients.settings import TransientsData, TransientsRun
@@ -35,6 +38,8 @@ def datasets(config: TransientsRun, folders: Mapping[str, Path], split: Split) -
     data = config.data
     sample = load_sample(data, folders[data.card])
     chosen = split_objects(sample.target, data, sample.spectroscopic)[split]
+    if split == "train" and config.model.kind == "t2" and changes(data.augment):
+        logging.getLogger("armillary").warning("data.augment has no effect on t2, whose items are interpolated once")
     if data.open_set and split == "test":
         strange = (sample.target < 0) & (sample.curves.label != "")
         chosen = np.sort(np.concatenate([chosen, np.flatnonzero(strange)]))
@@ -56,7 +61,7 @@ def items(config: TransientsRun, chunk: xr.Dataset) -> Items:
 
 def load_sample(data: TransientsData, folder: Path) -> Sample:
     """The light curves of a card, with the target of each object."""
-    photometric = load_curves([folder / name for name in _PHOTOMETRIC.get(data.card, (".",))])
+    photometric = load_curves([folder / name for name in _PHOTOMETRIC.get(data.card, ("",))])
     parts, marks = [photometric], [np.zeros(len(photometric), np.bool_)]
     if data.card in _SPECTROSCOPIC:
         spectroscopic = load_curves([folder / name for name in _SPECTROSCOPIC[data.card]])
@@ -68,7 +73,7 @@ def load_sample(data: TransientsData, folder: Path) -> Sample:
 
 def make_items(config: TransientsRun, curves: LightCurves, target: Int64[np.ndarray, " n"]) -> Items:
     """Items of the run's system. Objects without a detection are left out and named in `problems`."""
-    curves = in_bands(curves, config.data.bands)
+    curves = in_bands(curves, config.data.bands, drop=config.data.other_bands == "drop")
     if config.data.deredden:
         curves = deredden(curves)
     seen, problems = _with_detection(curves)
@@ -82,8 +87,8 @@ def make_items(config: TransientsRun, curves: LightCurves, target: Int64[np.ndar
     return T2Items(config, curves, target, problems)
 
 
-def in_bands(curves: LightCurves, bands: tuple[str, ...]) -> LightCurves:
-    """The same light curves with bands numbered as the model numbers them.
+def in_bands(curves: LightCurves, bands: tuple[str, ...], drop: bool = False) -> LightCurves:
+    """The same light curves with bands numbered as the model numbers them; `drop` leaves other bands out.
 
     Raises:
         DataError: an observation in a band that the model was not made for.
@@ -92,11 +97,14 @@ def in_bands(curves: LightCurves, bands: tuple[str, ...]) -> LightCurves:
         return curves
     place = np.array([bands.index(name) if name in bands else -1 for name in curves.band], np.int8)
     index = place[curves.band_index]
+    if drop:
+        curves, index = curves.where(index >= 0), index[index >= 0]
     if (index < 0).any():
         unknown = sorted({curves.band[i] for i in np.unique(curves.band_index[index < 0])})
         raise DataError(
             f"observations in {', '.join(unknown)}, expected only {', '.join(bands)}",
-            advice="Use a run that was trained on this survey (data.bands), or leave those bands out of the files.",
+            path=", ".join(json.loads(curves.attrs.get("sources", "[]"))) or None,
+            advice="Use a run that was trained on this survey, or train one with data.other_bands=drop.",
         )
     return curves.renumbered(bands, index)
 

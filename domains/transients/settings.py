@@ -53,6 +53,9 @@ class TransientsData(Settings):
         default="balanced", description="class frequencies that probabilities assume: all alike, or as in training"
     )
     redshift: Literal["none", "photometric", "spectroscopic"] = "none"
+    other_bands: Literal["error", "drop"] = Field(
+        default="error", description="observations in bands that are not in `bands`: refuse the file, or leave them out"
+    )
     deredden: bool = Field(default=False, description="correct for Galactic extinction once, at reading")
     days_before: NonNegativeFloat = Field(default=50.0, description="kept before the first detection [d]")
     days_after: NonNegativeFloat = Field(default=50.0, description="kept after the last detection [d]")

@@ -42,7 +42,7 @@ def load_curves(paths: Sequence[Path]) -> LightCurves:
             _LOG.warning(
                 "%d problems in %s, listed in %s; the first: %s",
                 len(problems),
-                paths[0].parent.name,
+                ", ".join(path.name for path in paths),
                 folder / "problems.txt",
                 problems[0],
             )

@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Bool, Float, Int, Int64
 
 from armillary.core.errors import DataError
-from armillary.domains.transients.bands import alias_table, band_names, wavelengths
+from armillary.domains.transients.bands import alias_table, band_names, survey_bands, wavelengths
 from armillary.domains.transients.lightcurves import MJD, OBJECT_TYPES, OBSERVATION_TYPES, ZERO_POINT, LightCurves
 from armillary.domains.transients.readers.clean import Places, clean
 from armillary.domains.transients.readers.report import Report
@@ -118,7 +118,7 @@ def known_bands(
 
 def unknown_band(name: str, survey: str, count: int, total: int, place: tuple[str, str], row: int) -> DataError:
     """What to say of observations in a band that is not in the table."""
-    allowed = ", ".join(alias_table(survey))
+    allowed = ", ".join(f"{band.name} ({', '.join(band.aliases)})" for band in survey_bands(survey))
     return DataError(
         f"{count} of {total} observations are in an unknown band, first '{name}'; {survey} has {allowed}",
         path=place[0], item=place[1], row=row,

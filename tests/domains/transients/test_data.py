@@ -149,3 +149,13 @@ def test_augmentation_changes_training_items_only(twins: dict[str, Path]):
     assert not np.array_equal(plain["flux"], first["flux"])
     assert not np.array_equal(first["flux"], second["flux"])
     np.testing.assert_array_equal(plain["flux"], found[(0, 0)]["flux"])
+
+
+def test_other_bands_can_be_left_out(twins: dict[str, Path]):
+    config = with_data(simulated(), bands=("lsst_g", "lsst_r"), other_bands="drop")
+    found = datasets(config, twins, "train")
+    whole = datasets(simulated(), twins, "train")
+    assert set(found.curves.band) == {"lsst_g", "lsst_r"}
+    assert set(found.ids) <= set(whole.ids)
+    assert found.curves.row_size.sum() < whole.curves.row_size.sum()
+    assert {int(b) for b in found[(0, 0)]["band"]} <= {0, 1}
