@@ -50,9 +50,11 @@ def recipes(arguments: argparse.Namespace) -> int:
 
 def cards(arguments: argparse.Namespace) -> int:
     """Lists data cards."""
-    from armillary.pipelines.plugins import all_cards
+    from armillary.pipelines.plugins import all_cards, broken_cards
 
     found = all_cards()
+    for name, error in broken_cards().items():
+        print(f"the cards of {name} cannot be read: {error}", file=sys.stderr)
     if arguments.json:
         return _print_json({card.id: card.model_dump(mode="json") for card in found.values()})
     rows = [

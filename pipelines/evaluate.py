@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from armillary.core.bootstrap import Estimate, bootstrap
-from armillary.core.config import RunConfig
 from armillary.core.domain import Split
 from armillary.core.files import atomic_write
 from armillary.pipelines.folder import write_json
@@ -106,9 +105,3 @@ def _cell(estimate: Mapping[str, Any] | None) -> str:
     low, high = estimate["low"], estimate["high"]
     interval = "" if low is None or low != low else f" [{low:.3f}, {high:.3f}]"
     return f"{estimate['value']:.4f}{interval}"
-
-
-def cost_facts(config: RunConfig, result: Mapping[str, Any]) -> dict[str, float]:
-    """Items a second of the model's prediction, end to end."""
-    seconds = max(float(result["prediction_seconds"]), 1e-9)
-    return {"items_per_second": float(result["items"]) / seconds}
