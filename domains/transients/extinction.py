@@ -13,28 +13,22 @@ from armillary.domains.transients.lightcurves import LightCurves
 R_V = 3.1  # the Galaxy's mean A_V / E(B-V)
 LAW = "O'Donnell 1994, R_V 3.1"
 
-# a(y) and b(y) of the optical range, powers 0..8 of y = x - 1.82.
-_OPTICAL_A = (1.0, 0.104, -0.609, 0.701, 1.137, -1.718, -0.827, 1.647, -0.505)
-_OPTICAL_B = (0.0, 1.952, 2.908, -3.989, -7.985, 11.102, 5.491, -10.805, 3.347)
 
+def extinction_coefficient(wavelength: Float[np.ndarray, " b"]) -> Float64[np.ndarray, " b"]:
+    """A(lambda) / E(B-V) = R_V A(lambda) / A(V), by dust_extinction's O94.
 
-def extinction_coefficient(wavelength: Float[np.ndarray, " b"], r_v: float = R_V) -> Float64[np.ndarray, " b"]:
-    """A(lambda) / E(B-V) = R_V a(x) + b(x), with x = 1 / lambda [1/micrometre].
-
-    wavelength [Angstrom], within 3030 .. 33333. The band is taken at one wavelength, which for broad bands and
+    wavelength [Angstrom], within 1000 .. 33333. The band is taken at one wavelength, which for broad bands and
     common spectra differs from an integral over the band by a few per cent.
 
     References:
-        O'Donnell 1994, ApJ 422, 158, eq. 7 (optical); Cardelli, Clayton & Mathis 1989, ApJ 345, 245, eq. 2 (infrared).
+        O'Donnell 1994, ApJ 422, 158.
     """
-    x = 1e4 / np.asarray(wavelength, np.float64)
-    if x.size and not (x.min() >= 0.3 and x.max() <= 3.3):
-        raise ValueError(f"the extinction law holds from 3030 to 33333 Angstrom, got {np.asarray(wavelength)}")
-    powers = np.power.outer(x - 1.82, np.arange(9))
-    infrared = x < 1.1
-    a = np.where(infrared, 0.574 * x**1.61, powers @ np.array(_OPTICAL_A))
-    b = np.where(infrared, -0.527 * x**1.61, powers @ np.array(_OPTICAL_B))
-    return r_v * a + b
+    # astropy.units takes a third of a second to import, which readers of files should not pay.
+    import astropy.units as u
+    from dust_extinction.parameter_averages import O94
+
+    found = O94(Rv=R_V)(np.asarray(wavelength, np.float64) * u.Angstrom)
+    return R_V * np.asarray(found, np.float64)
 
 
 def deredden(curves: LightCurves) -> LightCurves:

@@ -31,9 +31,10 @@ def test_the_law_gives_a_v_at_v() -> None:
 
 
 def test_the_law_agrees_with_an_independent_implementation() -> None:
-    peer = pytest.importorskip("extinction")
-    waves = np.linspace(3100.0, 9000.0, 40)
-    np.testing.assert_allclose(extinction_coefficient(waves), peer.odonnell94(waves, 3.1, 3.1), rtol=1e-9)
+    """Values of odonnell94 of the package `extinction` 0.4.9 (A_V 3.1, R_V 3.1)."""
+    waves = np.array([3100.0, 4000.0, 5500.0, 7000.0, 9000.0])
+    found = [5.49027407, 4.42115188, 3.09586811, 2.33668743, 1.48461837]
+    np.testing.assert_allclose(extinction_coefficient(waves), found, rtol=1e-8)
 
 
 @pytest.mark.parametrize(("wave", "published"), [(3685.0, 4.72), (4802.0, 3.72), (6231.0, 2.66), (7542.0, 2.10)])
@@ -42,8 +43,8 @@ def test_coefficients_of_lsst_bands(wave: float, published: float) -> None:
 
 
 def test_wavelengths_outside_the_law_are_refused() -> None:
-    with pytest.raises(ValueError, match="3030 to 33333 Angstrom"):
-        extinction_coefficient(np.array([1500.0]))
+    with pytest.raises(ValueError, match="outside of range defined for O94"):
+        extinction_coefficient(np.array([50000.0]))
 
 
 def test_dereddening_brightens_by_the_absorption_in_each_band(curves: LightCurves) -> None:
