@@ -72,7 +72,7 @@ def t2_ztf() -> TransientsRun:
     )
 
 
-def _raw_model(width: int = 64, depth: int = 3, flux_unit: float = 1.0) -> RawSettings:
+def _raw_model(width: int = 64, depth: int = 3, flux_unit: float = 1.0, dropout: float = 0.1) -> RawSettings:
     mixer = AttentionSettings(heads=width // 16, causal=True)
     trunk = TrunkSettings(
         width=width,
@@ -80,10 +80,10 @@ def _raw_model(width: int = 64, depth: int = 3, flux_unit: float = 1.0) -> RawSe
         pattern=(mixer,),
         channel=MLPSettings(ratio=4.0),
         placement="pre",
-        dropout=0.1,
+        dropout=dropout,
         dropout_shared=True,
     )
-    return RawSettings(trunk=trunk, hidden=2 * width, flux_unit=flux_unit)
+    return RawSettings(trunk=trunk, hidden=2 * width, flux_unit=flux_unit, dropout=dropout)
 
 
 _RAW_OPTIM = OptimSettings(
@@ -111,7 +111,7 @@ def raw_ztf() -> TransientsRun:
     return TransientsRun(
         recipe="transients/raw-ztf",
         data=_ZTF_DATA.model_copy(update={"augment": _RAW_AUGMENT, "deredden": True}),
-        model=_raw_model(flux_unit=100.0),
+        model=_raw_model(flux_unit=100.0, dropout=0.3),
         optim=_RAW_OPTIM,
         train=TrainSettings(epochs=40, batch_size=64),
     )
