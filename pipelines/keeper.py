@@ -35,9 +35,10 @@ class Keeper(lightning.Callback):
 
     @property
     def stopped(self) -> bool:
-        """True when early stopping has ended the run."""
-        patience = self._config.train.patience
-        return patience is not None and self._progress.stale >= patience
+        """True when early stopping or the budget of processor time has ended the run."""
+        patience, budget = self._config.train.patience, self._config.train.cpu_seconds
+        spent = self._progress.cpu_seconds + time.process_time() - self._cpu_start
+        return (patience is not None and self._progress.stale >= patience) or (budget is not None and spent >= budget)
 
     def go_on(self, progress: Progress) -> None:
         """Takes up a checkpoint's place: what a killed run wrote after it is cut off."""
@@ -79,7 +80,7 @@ class Keeper(lightning.Callback):
         self._module.plateau = self._module.plateau.after_epoch(loss, self._config.optim)
         rate = self._module.optimiser.param_groups[0]["lr"]
         row = {"step": self._module.done_steps, "epoch": epoch, "train loss": loss, "lr": rate}
-        last = self._module.done_steps == self._module.total_steps
+        last = self._module.done_steps == self._module.total_steps or self.stopped
         if epoch % self._config.train.validate_every == 0 or last:
             values = self._validate()
             row |= {f"validation {name}": value for name, value in values.items()}
@@ -87,7 +88,7 @@ class Keeper(lightning.Callback):
         self._write(row, trainer)
         if epoch % self._config.train.validate_every == 0 or last:
             self._save()
-        trainer.should_stop = trainer.should_stop or self.stopped
+        trainer.should_stop = trainer.should_stop or last or self.stopped
 
     def _validate(self) -> dict[str, float]:
         records = predict_items(

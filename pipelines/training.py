@@ -170,7 +170,8 @@ def _run_steps(folder: RunFolder, config: RunConfig, module: TrainingModule, kee
             min_epochs=0,
             gradient_clip_val=config.optim.clip_norm,
             callbacks=[keeper],
-            logger=TensorBoardLogger(folder.path, name="", version="tensorboard"),
+            # Events that a killed run wrote beyond its checkpoint are hidden.
+            logger=TensorBoardLogger(folder.path, name="", version="tensorboard", purge_step=module.done_steps),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -196,11 +197,11 @@ def _finish(folder: RunFolder, domain: Domain, config: RunConfig, validation: It
         folder,
         model.state_dict(),
         {"recipe": config.recipe, "step": progress.step, f"validation {metric}": progress.best_value,
-         "parameters": parameters, "cpu_seconds": round(load_progress_seconds(folder), 1)},
+         "parameters": parameters, "cpu_seconds": round(_training_seconds(folder), 1)},
     )  # fmt: skip
 
 
-def load_progress_seconds(folder: RunFolder) -> float:
+def _training_seconds(folder: RunFolder) -> float:
     """Processor time of the whole training [s], from its newest checkpoint."""
     newest = newest_checkpoint(folder)
     return 0.0 if newest is None else load_checkpoint(newest).progress.cpu_seconds

@@ -30,6 +30,9 @@ class TrainSettings(Settings):
     """How long, in which batches, and when to look at the validation split."""
 
     epochs: PositiveInt = 20
+    cpu_seconds: PositiveFloat | None = Field(
+        default=None, description="end with the epoch in which this much processor time [s] is spent"
+    )
     batch_size: PositiveInt = 64
     validate_every: PositiveInt = Field(default=1, description="epochs between validations; each saves a checkpoint")
     checkpoint_steps: PositiveInt | None = Field(default=None, description="also save a checkpoint every so many steps")

@@ -138,7 +138,7 @@ def simulated() -> TransientsRun:
         ),
         model=_raw_model(width=32, depth=2),
         optim=_RAW_OPTIM.model_copy(update={"warmup_steps": 20}),
-        train=TrainSettings(epochs=6, batch_size=64),
+        train=TrainSettings(epochs=12, batch_size=64),
     )  # fmt: skip
 
 

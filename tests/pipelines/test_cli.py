@@ -149,6 +149,15 @@ def test_early_stopping_ends_a_run_that_does_not_gain(toy: Path):
     assert len(rows) < 10
 
 
+def test_a_budget_of_processor_time_ends_a_run_with_its_epoch(toy: Path):
+    run = train("toy/simulated", out=toy / "run", quiet=True, epochs=500, set={"train.cpu_seconds": 0.2})
+    rows = [json.loads(line) for line in (toy / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert 1 <= len(rows) < 200
+    assert rows[-1]["validation log_loss"] is not None
+    again = train("toy/simulated", out=toy / "run", quiet=True, epochs=500, resume=True)
+    assert repr(again) == repr(run)
+
+
 WRONG = [
     (["train", "toy/simulatd"], "toy has no recipe 'simulatd'; did you mean 'simulated'?"),
     (["train", "simulated"], "expected DOMAIN/NAME"),
