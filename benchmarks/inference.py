@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from armillary.core.config import RunConfig
 from armillary.core.domain import Domain, Items
 from armillary.pipelines.config import resolve_recipe
 from armillary.pipelines.folder import describe_machine
@@ -38,10 +39,10 @@ def measure(recipe: str) -> dict[str, float]:
     }
 
 
-def _network(domain: Domain, config: object, model: torch.nn.Module, items: Items) -> list[float]:
+def _network(domain: Domain, config: RunConfig, model: torch.nn.Module, items: Items) -> list[float]:
     from armillary.pipelines.inference import batches
 
-    ready = list(batches(items, 256))
+    ready = list(batches(items, config.evaluate.batch_size))
     with torch.inference_mode():
         return [_timed(lambda: [list(model.predict(batch, config.predict)) for batch in ready]) for _ in range(REPEATS)]
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from armillary.core.config import RunConfig
 from armillary.core.domain import Batch, Domain, Items
-from armillary.pipelines.sampling import in_order, item_lengths
+from armillary.pipelines.sampling import item_lengths, plain_batches
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,11 +23,9 @@ def choose_device(name: str) -> torch.device:
 
 def batches(items: Items, batch_size: int, workers: int = 0) -> Iterator[Batch]:
     """All items once, plain (epoch 0); ragged ones sorted by length to save padding. 'index' tells the place."""
-    lengths = item_lengths(items)
-    order = np.arange(len(items)) if lengths is None else np.argsort(lengths, kind="stable")
     loader = DataLoader(
         items,  # pyright: ignore[reportArgumentType]
-        batch_sampler=in_order(order.tolist(), batch_size),
+        batch_sampler=plain_batches(len(items), batch_size, item_lengths(items)),
         collate_fn=items.collate,
         num_workers=workers,
     )

@@ -1,6 +1,6 @@
 """Which items form which batch: a function of (seed, epoch), so that a resumed run needs no rewinding."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from armillary.core.domain import Items
 from armillary.core.random import derive_rng
 
 _POOL_BATCHES = 16  # batches among which items are sorted by length: less padding, still well mixed
+_STRETCH, _SLACK = 1.25, 8  # a batch holds lengths up to 1.25 times its shortest plus 8
 
 Key = tuple[int, int]  # (epoch, index)
 
@@ -77,9 +78,22 @@ class BatchSampler(Sampler[list[Key]]):
         return len(self._schedule)
 
 
-def in_order(indices: Sequence[int], batch_size: int) -> list[list[Key]]:
-    """Batches of plain items (epoch 0) in the order given."""
-    return [[(0, i) for i in indices[s : s + batch_size]] for s in range(0, len(indices), batch_size)]
+def plain_batches(num_items: int, batch_size: int, lengths: Int[np.ndarray, " n"] | None = None) -> list[list[Key]]:
+    """Batches of every plain item (epoch 0): in order, or, with `lengths`, from short to long.
+
+    Where items differ much in length a batch ends early, so that padding adds at most about a quarter.
+    """
+    if lengths is None:
+        return [[(0, i) for i in range(s, min(s + batch_size, num_items))] for s in range(0, num_items, batch_size)]
+    batches: list[list[Key]] = []
+    shortest = 0
+    for index in np.argsort(lengths, kind="stable").tolist():
+        length = int(lengths[index])
+        if not batches or len(batches[-1]) == batch_size or length > _STRETCH * shortest + _SLACK:
+            batches.append([])
+            shortest = length
+        batches[-1].append((0, index))
+    return batches
 
 
 def item_lengths(items: Items) -> Int[np.ndarray, " n"] | None:

@@ -47,7 +47,7 @@ class TrainSettings(Settings):
 class EvaluateSettings(Settings):
     """How metrics are reported."""
 
-    batch_size: PositiveInt = 256
+    batch_size: PositiveInt = Field(default=64, description="items at once: small ones stay in a CPU's cache")
     resamples: PositiveInt = Field(default=1000, description="bootstrap resamples over groups")
     confidence: float = Field(default=0.95, gt=0, lt=1)
     baselines: bool = True

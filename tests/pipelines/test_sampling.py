@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.pipelines.sampling import BatchSampler, Schedule, epoch_batches, in_order, steps_per_epoch
+from armillary.pipelines.sampling import BatchSampler, Schedule, epoch_batches, plain_batches, steps_per_epoch
 
 
 @given(st.integers(1, 80), st.integers(1, 20), st.integers(1, 5), st.booleans())
@@ -42,7 +42,18 @@ def test_items_of_similar_length_share_a_batch():
 
 
 def test_plain_batches_are_of_epoch_zero_and_in_order():
-    assert in_order([4, 2, 9], 2) == [[(0, 4), (0, 2)], [(0, 9)]]
+    assert plain_batches(3, 2) == [[(0, 0), (0, 1)], [(0, 2)]]
+    assert plain_batches(0, 2) == []
+
+
+@given(st.lists(st.integers(1, 300), max_size=120), st.integers(1, 40))
+def test_plain_batches_of_ragged_items_hold_each_once_and_pad_little(lengths: list[int], batch_size: int):
+    batches = plain_batches(len(lengths), batch_size, np.array(lengths, np.int64))
+    assert sorted(index for batch in batches for _, index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        found = [lengths[index] for _, index in batch]
+        assert 1 <= len(batch) <= batch_size
+        assert max(found) <= 1.25 * min(found) + 8
 
 
 @pytest.mark.parametrize("seed", [0, 1])
