@@ -19,7 +19,8 @@ from armillary.pipelines import Run, train, training
 from armillary.pipelines.checkpoints import best_checkpoint, load_weights
 from armillary.pipelines.folder import RunFolder
 
-SLOW = {"data.seconds_a_batch": 0.02, "train.checkpoint_steps": 3}
+# Long enough to be killed twice before its end, also when two workers load batches.
+SLOW = {"data.seconds_a_batch": 0.03, "train.checkpoint_steps": 3, "train.epochs": 14}
 
 
 def weights(run: Path) -> dict[str, bytes]:

@@ -179,7 +179,8 @@ def test_a_dimmed_object_has_the_noise_of_its_errors():
 @given(items, st.integers(0, 300))
 def test_dimming_leaves_a_detection_where_there_was_one(item, key):
     result = changed(item, AugmentSettings(depth=1.0, redshift=1.0), key)
-    assert (snr(item) >= 5).any() == (snr(result) >= 5).any()
+    # Without one before, a move to a smaller redshift may bring the first.
+    assert not (snr(item) >= 5).any() or (snr(result) >= 5).any()
 
 
 def test_a_survey_of_detections_loses_what_falls_below_five_sigma():
