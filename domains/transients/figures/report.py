@@ -26,8 +26,10 @@ CAPTIONS = {
     "calibration": "How often the most probable class is right against its probability, with 95 % intervals; "
     "below, the number of objects in each bin.",
     "early": "Log loss and accuracy of what was known some days after the first detection, from one causal pass.",
-    "object": "Light curve of one object, and what the system made of it: the probability track after each "
-    "observation, or the class activation map over the Gaussian process.",
+}
+OBJECT_CAPTIONS = {
+    "raw": "Light curve of one object; below, the probabilities after each observation since its first detection.",
+    "t2": "Light curve of one object with its Gaussian process (one standard deviation); below, the activation map.",
 }
 
 
@@ -49,7 +51,7 @@ def figures(
             drawn["early"] = early_figure(prediction)
         drawn |= _examples(config, prediction, cast(CurveItems, items), again)
     for name, figure in drawn.items():
-        figure.set_label(CAPTIONS[name.partition("_")[0]])
+        figure.set_label(CAPTIONS.get(name.partition("_")[0], OBJECT_CAPTIONS[config.model.kind]))
     return drawn
 
 

@@ -97,7 +97,7 @@ class RawClassifier(nn.Module):
         return {"total": share * every + (1 - share) * last, "every": every, "last": last}
 
     def predict(self, batch: Batch, options: TransientsPredict) -> Iterator[dict[str, Tensor]]:
-        """Probabilities after the last observation and on the asked days; with `track`, after every one."""
+        """Probabilities at the end and on the asked days; with `track`, after each observation since the trigger."""
         scores = self(batch).float() * self.temperature + self.shift
         probability, mask = scores.softmax(-1), batch["mask"]
         last = _last(mask)
@@ -107,7 +107,9 @@ class RawClassifier(nn.Module):
             "early_probability": _pick(probability, _place_on(batch["time"], mask, options.days)),
         }
         if options.track:
-            output |= {"track_probability": probability, "track_time": batch["time"], "track_mask": mask}
+            # Times count from the trigger, so what was seen before it is no answer that anyone could have given then.
+            since = mask & (batch["time"] >= 0)
+            output |= {"track_probability": probability, "track_time": batch["time"], "track_mask": since}
         yield output
 
     @torch.no_grad()
