@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import xarray as xr
 from jaxtyping import Bool, Int64
 
 from armillary.core.domain import Items, Split
-from armillary.core.errors import DataError
+from armillary.core.errors import ConfigError, DataError
 from armillary.domains.transients.augment import changes
 from armillary.domains.transients.extinction import deredden
 from armillary.domains.transients.lightcurves import LightCurves
@@ -19,9 +19,16 @@ from armillary.domains.transients.settings import TransientsData, TransientsRun
 from armillary.domains.transients.splits import split_objects, targets
 from armillary.domains.transients.store import load_curves
 
-# Files of a card that hold the survey's spectroscopic (labelled, biased) sample, where it has one of its own.
-_SPECTROSCOPIC = {"spcc": ("spectro_train.tar.xz", "labels.csv.gz")}
-_PHOTOMETRIC = {"spcc": ("photo_subset.tar.xz", "labels.csv.gz")}
+# Files (patterns) of a card that hold the survey's spectroscopic (labelled, biased) sample, where it has one of its
+# own, and those of the sample that stands for the survey. A card that is not listed is one sample: its whole folder.
+_SPECTROSCOPIC = {
+    "spcc": ("spectro_train.tar.xz", "labels.csv.gz"),
+    "plasticc_full": ("plasticc_train_*.csv.gz",),
+}
+_PHOTOMETRIC = {
+    "spcc": ("photo_subset.tar.xz", "labels.csv.gz"),
+    "plasticc_full": ("plasticc_test_*.csv.gz",),
+}
 
 
 @dataclass(frozen=True)
@@ -60,15 +67,36 @@ def items(config: TransientsRun, chunk: xr.Dataset) -> Items:
 
 
 def load_sample(data: TransientsData, folder: Path) -> Sample:
-    """The light curves of a card, with the target of each object."""
-    photometric = load_curves([folder / name for name in _PHOTOMETRIC.get(data.card, ("",))])
-    parts, marks = [photometric], [np.zeros(len(photometric), np.bool_)]
-    if data.card in _SPECTROSCOPIC:
-        spectroscopic = load_curves([folder / name for name in _SPECTROSCOPIC[data.card]])
-        parts.append(spectroscopic)
-        marks.append(np.ones(len(spectroscopic), np.bool_))
-    curves = LightCurves.concat(parts) if len(parts) > 1 else photometric
-    return Sample(curves, targets(curves.label.tolist(), data.classes), np.concatenate(marks))
+    """The light curves of a card, with the target of each object; the official protocol alone needs both samples.
+
+    Raises:
+        ConfigError: the official protocol for a card without a spectroscopic sample.
+    """
+    curves = load_curves(_files(folder, _PHOTOMETRIC.get(data.card)))
+    spectroscopic = np.zeros(len(curves), np.bool_)
+    if data.protocol == "official":
+        if data.card not in _SPECTROSCOPIC:
+            raise ConfigError(
+                f"data.protocol: {data.card} has no spectroscopic sample of its own; expected representative or folds"
+            )
+        labelled = load_curves(_files(folder, _SPECTROSCOPIC[data.card]))
+        curves = LightCurves.concat([curves, labelled])
+        spectroscopic = np.concatenate([spectroscopic, np.ones(len(labelled), np.bool_)])
+    return Sample(curves, targets(curves.label.tolist(), data.classes), spectroscopic)
+
+
+def _files(folder: Path, patterns: Sequence[str] | None) -> list[Path]:
+    if patterns is None:
+        return [folder]
+    found = {pattern: sorted(folder.glob(pattern)) for pattern in patterns}
+    for pattern, paths in found.items():
+        if not paths:
+            raise DataError(
+                "no such file",
+                path=folder / pattern,
+                advice=f"'armillary data show {folder.name}' says how to get it.",
+            )
+    return [path for paths in found.values() for path in paths]
 
 
 def make_items(config: TransientsRun, curves: LightCurves, target: Int64[np.ndarray, " n"]) -> Items:

@@ -19,6 +19,7 @@ from armillary.domains.transients.lightcurves import OBJECT_TYPES, OBSERVATION_T
 from armillary.domains.transients.read import read
 
 VERSION = 1  # raised whenever a reader changes what it yields, so that older stores are not used
+_DIGEST_BYTES = 200_000_000
 _TEXT = ("object_id", "label")
 _LOG = logging.getLogger("armillary")
 
@@ -54,8 +55,14 @@ def _digest(paths: Sequence[Path]) -> str:
     for path in sorted(paths):
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
-            hasher.update(f"{file.name}:{sha256(file)}\n".encode())
+            hasher.update(f"{file.name}:{_identity(file)}\n".encode())
     return hasher.hexdigest()
+
+
+def _identity(file: Path) -> str:
+    """The content's digest; of a large file, whose digest would take minutes, its size and time of change."""
+    facts = file.stat()
+    return sha256(file) if facts.st_size <= _DIGEST_BYTES else f"{facts.st_size}:{facts.st_mtime_ns}"
 
 
 def _write(folder: Path, chunks: Iterable[xr.Dataset], problems: list[DataError], paths: Sequence[Path]) -> None:

@@ -13,9 +13,12 @@ from armillary.domains.transients.classes import PLASTICC, SPCC, ZTF_BTS
 from armillary.domains.transients.data import datasets, in_bands, items, load_sample
 from armillary.domains.transients.lightcurves import LightCurves
 from armillary.domains.transients.read import read
-from armillary.domains.transients.recipes import raw_spcc, raw_ztf, simulated
+from armillary.domains.transients.recipes import raw_plasticc, raw_spcc, raw_ztf, simulated
 from armillary.domains.transients.settings import TransientsData, TransientsRun
 from armillary.domains.transients.simulate import simulate
+from armillary.domains.transients.simulation.survey import simulate_objects
+from armillary.domains.transients.simulation.surveys import LSST
+from armillary.domains.transients.simulation.write_plasticc import write_zenodo, write_zenodo_metadata
 from armillary.domains.transients.splits import split_objects, targets
 
 DATA = TransientsData(card="x", classes={"a": ("1", "2"), "b": ("3",)}, bands=("des_g",))
@@ -87,8 +90,46 @@ def test_no_label_is_in_two_classes(classes: dict[str, tuple[str, ...]]):
     assert targets(labels, classes).tolist() == [k for k, members in enumerate(classes.values()) for _ in members]
 
 
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """The full PLAsTiCC release in small: a training set, and a test set in two files with one metadata table."""
+    objects = simulate_objects(LSST, 3, 90)
+    write_zenodo(
+        objects[:20], tmp_path / "plasticc_train_lightcurves.csv.gz", tmp_path / "plasticc_train_metadata.csv.gz"
+    )
+    for number, part in enumerate((objects[20:60], objects[60:]), 1):
+        write_zenodo(part, tmp_path / f"plasticc_test_lightcurves_{number:02d}.csv.gz", tmp_path / "part.csv.gz")
+    (tmp_path / "part.csv.gz").unlink()
+    write_zenodo_metadata(objects[20:], tmp_path / "plasticc_test_metadata.csv.gz")
+    return tmp_path
+
+
+def test_the_full_plasticc_release_has_its_two_samples(release: Path):
+    config = raw_plasticc()
+    whole = load_sample(config.data, release)
+    assert len(whole.curves) == 70
+    assert not whole.spectroscopic.any()
+    official = load_sample(config.data.model_copy(update={"protocol": "official"}), release)
+    assert official.spectroscopic.sum() == 20
+    assert set(official.curves.label) <= {label for labels in PLASTICC.values() for label in labels}
+    tested = datasets(config, {"plasticc_full": release}, "test")
+    trained = datasets(config, {"plasticc_full": release}, "train")
+    assert set(tested.ids).isdisjoint(trained.ids)
+    assert len(trained) > len(tested) > 5
+
+
+def test_a_card_without_a_spectroscopic_sample_has_no_official_protocol(twins: dict[str, Path]):
+    with pytest.raises(ConfigError, match="ztf_bts has no spectroscopic sample"):
+        datasets(with_data(raw_ztf(), protocol="official"), twins, "train")
+
+
+def test_missing_survey_files_are_named(tmp_path: Path):
+    with pytest.raises(DataError, match=r"photo_subset\.tar\.xz"):
+        datasets(raw_spcc(), {"spcc": tmp_path}, "train")
+
+
 def test_a_second_call_maps_the_stored_light_curves(twins: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
-    data = with_data(raw_spcc(), protocol="representative").data
+    data = with_data(raw_spcc(), protocol="official").data
     first = load_sample(data, twins["spcc"])
     monkeypatch.setattr("armillary.domains.transients.store.read", None)
     again = load_sample(data, twins["spcc"])
