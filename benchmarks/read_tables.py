@@ -107,7 +107,7 @@ def run(gigabytes: float, rounds: int) -> dict[str, object]:
     return {
         "question": QUESTION,
         "command": shlex.join(["python", *sys.argv]),
-        "machine": {"cpu": processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"cpu": processor(), "cores": os.cpu_count(), "system": f"{platform.system()} {platform.machine()}"},
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("armillary", "numpy", "pandas", "xarray", "astropy")},
         "results": results,
