@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from armillary.core.errors import RunError
 from armillary.core.files import atomic_write
-from armillary.pipelines.folder import RunFolder, read_json, write_json
+from armillary.pipelines.folder import RunFolder, read_json, resume_command, write_json
 
 Weights = dict[str, torch.Tensor]
 
@@ -87,8 +87,7 @@ def best_checkpoint(folder: RunFolder) -> Path:
     path = folder.checkpoints / _name(best)
     if best is None or not path.is_dir():
         raise RunError(
-            f"{path}: the best checkpoint is missing. Go on with `armillary train --resume --out "
-            f"{folder.path}`, or train again."
+            f"{path}: the best checkpoint is missing. Restore it from a copy, or train again into another folder."
         )
     return path
 
@@ -147,7 +146,7 @@ def load_model_weights(folder: RunFolder) -> Weights:
     """
     about = folder.model / "model.json"
     if not about.exists():
-        raise RunError(f"{folder.path}: no finished model. Go on with `armillary train --resume --out {folder.path}`.")
+        raise RunError(f"{folder.path}: no finished model. Go on with `{resume_command(folder)}`.")
     check_digest(folder.model / _WEIGHTS, read_json(about)["sha256"])
     return load_weights(folder.model / _WEIGHTS)
 

@@ -95,7 +95,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         return _print_json(result)
     header, *rows = table_rows(result)
     note = f"{result['recipe']}, {result['split']} split, {result['items']} items"
-    note += "  SIMULATED DATA" if any(card["simulated"] for card in _card_records(runs[0].folder)) else ""
+    note += "  SIMULATED DATA" if result["simulated"] else ""
     print(f"{note}; intervals of {100 * result['confidence']:.0f} % from {result['resamples']} resamples")
     return _print_table(header, rows)
 
@@ -233,10 +233,6 @@ def _diff(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _print_json({path: [left, right] for path, left, right in rows})
     return _print_table(["setting", arguments.target, arguments.other], rows)
-
-
-def _card_records(folder: RunFolder) -> list[dict[str, Any]]:
-    return read_json(folder.cards)
 
 
 def _text(value: Any) -> str:

@@ -10,8 +10,8 @@ import xarray as xr
 from armillary.core.bootstrap import Estimate, bootstrap
 from armillary.core.domain import Split
 from armillary.core.files import atomic_write
-from armillary.pipelines.folder import write_json
-from armillary.pipelines.inference import predict_items
+from armillary.pipelines.folder import read_json, write_json
+from armillary.pipelines.inference import join, predict_items
 
 if TYPE_CHECKING:
     from armillary.pipelines.run import Run
@@ -35,6 +35,7 @@ def evaluate(runs: "Sequence[Run]", split: Split = "test", *, baselines: bool | 
         "runs": [run.folder.name for run in runs],
         "split": split,
         "items": joined["model"].sizes["item"],
+        "simulated": any(card["simulated"] for card in read_json(first.folder.cards)),
         "primary": first.domain.metrics(first.config).primary,
         "confidence": first.config.evaluate.confidence,
         "resamples": first.config.evaluate.resamples,
@@ -61,18 +62,6 @@ def estimates(run: "Run", records: xr.Dataset) -> dict[str, dict[str, Any]]:
         run.config.seed,
     )
     return {name: vars(estimate) for name, estimate in found.items()}
-
-
-def join(records: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Records of several runs, one after another; ragged tracks are joined along their own axis."""
-    if len(records) == 1:
-        return records[0]
-    item = [part.drop_dims("observation", errors="ignore") for part in records]
-    joined = xr.concat(item, "item", data_vars="minimal", coords="minimal", compat="override", join="outer")
-    if "observation" in records[0].dims:
-        tracks = [part[[n for n in part.data_vars if "observation" in part[n].dims]] for part in records]
-        joined = joined.merge(xr.concat(tracks, "observation", coords="minimal", compat="override"), compat="override")
-    return joined
 
 
 def _records(run: "Run", split: Split, baselines: bool, seconds: dict[str, float]) -> dict[str, xr.Dataset]:

@@ -100,6 +100,12 @@ def plain(value: Any) -> Any:
     return value
 
 
+def resume_command(folder: RunFolder) -> str:
+    """The command that goes on with an unfinished run."""
+    recipe = read_json(folder.config)["config"]["recipe"]
+    return f"armillary train {recipe} --resume --out {folder.path}"
+
+
 def write_config(folder: RunFolder, config: RunConfig, origins: dict[str, str]) -> None:
     """The resolved configuration with the origin of each value that is not the recipe's."""
     write_json(folder.config, {"config": config.model_dump(mode="json"), "origins": origins})

@@ -1,6 +1,6 @@
 """Runs a model over items, without gradients, in their order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,3 +67,15 @@ def predict_items(
 def _numpy(output: dict[str, Any], batch: Batch) -> dict[str, np.ndarray]:
     arrays = {name: value.detach().float().cpu().numpy() for name, value in output.items()}
     return {**arrays, "index": np.asarray(batch["index"].cpu())}
+
+
+def join(records: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Predictions of several runs or chunks, one after another; ragged tracks are joined along their own axis."""
+    if len(records) == 1:
+        return records[0]
+    item = [part.drop_dims("observation", errors="ignore") for part in records]
+    joined = xr.concat(item, "item", data_vars="minimal", coords="minimal", compat="override", join="outer")
+    if "observation" in records[0].dims:
+        tracks = [part[[n for n in part.data_vars if "observation" in part[n].dims]] for part in records]
+        joined = joined.merge(xr.concat(tracks, "observation", coords="minimal", compat="override"), compat="override")
+    return joined

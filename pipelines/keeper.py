@@ -61,8 +61,6 @@ class Keeper(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         loss = float(outputs["loss"])
-        if not math.isfinite(loss):
-            raise RunError(f"step {self._module.done_steps}: the loss is {loss}. Lower optim.lr.")
         self._module.after_step()
         self._loss_sum += loss
         self._loss_count += 1

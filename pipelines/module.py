@@ -43,7 +43,7 @@ class TrainingModule(lightning.LightningModule):
         generator = torch.Generator().manual_seed(derive_seed(seed, "loss", self.done_steps))
         self._set_rate()
         total = self.model.loss(batch, generator)["total"]  # pyright: ignore[reportCallIssue]
-        if total.device.type == "cpu" and not math.isfinite(total.item()):
+        if not math.isfinite(total.item()):
             raise RunError(
                 f"step {self.done_steps}: the loss is {total.item()}. Expected a finite number.\n"
                 "  Lower optim.lr, set optim.clip_norm, or look for bad values with `armillary data check`."

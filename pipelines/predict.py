@@ -10,8 +10,7 @@ import xarray as xr
 from armillary.core.domain import ReadOptions
 from armillary.core.errors import DataError, RunError
 from armillary.core.files import atomic_write
-from armillary.pipelines.evaluate import join
-from armillary.pipelines.inference import predict_items
+from armillary.pipelines.inference import join, predict_items
 
 if TYPE_CHECKING:
     from armillary.pipelines.run import Run

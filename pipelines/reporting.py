@@ -77,9 +77,9 @@ def _protocol(run: Run, result: Mapping[str, Any]) -> str:
     groups = {str(card.group_key) for card in _cards(run)}
     return (
         f"{run.domain.protocol(run.config)} Split by {' and '.join(sorted(groups))}: none is in two splits. Scalers "
-        f"are fitted on the training split; the checkpoint (step {facts['step']}) and the calibration are chosen on "
-        f"the validation split by {result['primary']}; the test split is read once, here. Baselines see the same "
-        "training split."
+        f"are fitted on the training split; the checkpoint (step {facts['step']}) and a calibration, where the model "
+        f"has one, are chosen on the validation split by {result['primary']}; the test split is read once, here. "
+        "Baselines see the same training split."
     )
 
 

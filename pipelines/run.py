@@ -15,7 +15,7 @@ from armillary.core.errors import DataError, RunError
 from armillary.pipelines.checkpoints import load_model_weights
 from armillary.pipelines.config import load_config
 from armillary.pipelines.folder import RunFolder, read_json
-from armillary.pipelines.inference import predict_items
+from armillary.pipelines.inference import join, predict_items
 from armillary.pipelines.locate import dataset_folders
 from armillary.pipelines.plugins import load_domain
 
@@ -27,6 +27,7 @@ class Run:
         self.folder = folder
         self.config = config
         self._data_root = data_root
+        self._items: dict[Split, Items] = {}
 
     @classmethod
     def load(cls, path: str | Path, *, data_root: str | Path | None = None) -> "Run":
@@ -65,9 +66,11 @@ class Run:
         return model.eval()
 
     def items(self, split: Split) -> Items:
-        """One split of the run's own data."""
-        folders = dataset_folders(self.domain, self.config, self._data_root)
-        return self.domain.datasets(self.config, folders, split)
+        """One split of the run's own data, read once."""
+        if split not in self._items:
+            folders = dataset_folders(self.domain, self.config, self._data_root)
+            self._items[split] = self.domain.datasets(self.config, folders, split)
+        return self._items[split]
 
     def read(self, paths: Sequence[str | Path], report: Callable[[DataError], None] = print) -> Iterator[xr.Dataset]:
         """Labelled chunks of the field's files; what cannot be used is handed to `report`, and the rest goes on."""
@@ -83,19 +86,11 @@ class Run:
         chunks = [dataset] if isinstance(dataset, xr.Dataset) else list(dataset)
         if not chunks:
             raise ValueError("nothing to predict: expected at least one dataset")
-        return (
-            xr.concat([self._predict_chunk(chunk) for chunk in chunks], "item", data_vars="minimal")
-            if len(chunks) > 1
-            else self._predict_chunk(chunks[0])
-        )
+        return join([self._predict_chunk(chunk) for chunk in chunks])
 
     def _predict_chunk(self, chunk: xr.Dataset) -> xr.Dataset:
         items = self.domain.items(self.config, chunk)
         return predict_items(self.domain, self.config, self.model, items)
-
-    def predict_split(self, split: Split) -> xr.Dataset:
-        """Predictions with truth for one split."""
-        return predict_items(self.domain, self.config, self.model, self.items(split), workers=self.config.train.workers)
 
     def evaluate(self, split: Split = "test") -> dict[str, Any]:
         """Metrics with intervals, baselines beside; also written to the run folder."""
@@ -105,7 +100,8 @@ class Run:
 
     def figures(self, split: Split = "test") -> dict[str, Figure]:
         """Named figures of the split's predictions."""
-        return self.draw(self.predict_split(split), self.items(split))
+        items = self.items(split)
+        return self.draw(predict_items(self.domain, self.config, self.model, items), items)
 
     def draw(self, prediction: xr.Dataset, items: Items) -> dict[str, Figure]:
         """Named figures of a prediction; figures of single items may run the model on them once more."""

@@ -58,6 +58,7 @@ def test_train_evaluate_predict_report(toy: Path, capsys: pytest.CaptureFixture[
     assert main(["train", "toy/simulated", "--out", run, "--quiet", "--set", "train.epochs=30"]) == 0
     assert "next: armillary evaluate" in capsys.readouterr().out
     result = run_json(capsys, "evaluate", run)
+    assert result["simulated"] is True
     model, coin = (result["metrics"][name]["log_loss"] for name in ("model", "coin"))
     assert model["low"] <= model["value"] <= model["high"] < coin["value"] == pytest.approx(np.log(2))
     data = toy / "cache" / "data" / "toy" / "waves"

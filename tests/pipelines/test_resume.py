@@ -117,7 +117,7 @@ def resume(run: Path) -> Run:
 
 def test_a_run_that_lacks_only_its_model_gets_it(unfinished: Path):
     assert "unfinished" in repr(Run.load(unfinished))
-    with pytest.raises(RunError, match=r"no finished model\. Go on with"):
+    with pytest.raises(RunError, match=r"no finished model\. Go on with `armillary train toy/simulated --resume --out"):
         _ = Run.load(unfinished).model
     assert "parameters" in repr(resume(unfinished))
 

@@ -32,8 +32,12 @@ class Observations:
 
 @dataclass(frozen=True)
 class BandHistory:
-    """For each observation and band: the latest flux, its error and age [d], the running peak and its age [d]."""
+    """For each observation and band: the latest flux, its error and age [d], the running peak and its age [d].
 
+    place: number of the latest observation in the band, -1 before the first.
+    """
+
+    place: Int[Tensor, "b l k"]
     flux: Float[Tensor, "b l k"]
     error: Float[Tensor, "b l k"]
     age: Float[Tensor, "b l k"]
@@ -54,6 +58,7 @@ def band_history(seen: Observations, num_bands: int) -> BandHistory:
     peak, peak_place = torch.where(inside, sure, float("-inf")).cummax(1)
     now = seen.time.unsqueeze(-1)
     return BandHistory(
+        place=latest,
         flux=torch.where(observed, _at(seen.flux, latest), 0.0),
         error=torch.where(observed, _at(seen.error, latest), _NEVER_ERROR),
         age=torch.where(observed, now - _at(seen.time, latest), _NEVER_DAYS),
@@ -96,7 +101,8 @@ def _change(seen: Observations, history: BandHistory) -> list[Tensor]:
     """The observation against the peaks so far and against the one before in its band."""
     own_peak = history.peak.gather(2, seen.band.unsqueeze(-1)).squeeze(-1)
     any_peak = history.peak.amax(-1)
-    before = _previous_in_band(seen, history.flux.shape[-1])
+    # One step back, the latest observation in the own band is the one before.
+    before = F.pad(history.place[:, :-1], (0, 0, 1, 0), value=-1).gather(2, seen.band.unsqueeze(-1)).squeeze(-1)
     known = before >= 0
     flux = torch.where(known, _take(seen.flux, before), 0.0)
     error = torch.where(known, _take(seen.error, before), 3 * seen.error)
@@ -122,15 +128,6 @@ def _position(seen: Observations) -> list[Tensor]:
 
 
 _NUM_SCALARS = 16
-
-
-def _previous_in_band(seen: Observations, num_bands: int) -> Int[Tensor, "b l"]:
-    """Place of the observation before in the same band; -1 for the first."""
-    inside = F.one_hot(seen.band, num_bands).bool() & seen.mask.unsqueeze(-1)
-    place = torch.arange(seen.time.shape[1], device=seen.time.device).reshape(1, -1, 1)
-    latest = torch.where(inside, place, -1).cummax(1).values
-    before = F.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)
-    return before.gather(2, seen.band.unsqueeze(-1)).squeeze(-1)
 
 
 def _at(values: Float[Tensor, "b l"], place: Int[Tensor, "b l k"]) -> Float[Tensor, "b l k"]:

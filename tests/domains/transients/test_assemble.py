@@ -13,6 +13,7 @@ from armillary.domains.transients.data import datasets
 from armillary.domains.transients.recipes import simulated, t2_plasticc
 from armillary.domains.transients.settings import TransientsPredict, TransientsRun
 from armillary.domains.transients.simulate import simulate
+from armillary.pipelines.inference import join
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,20 @@ def test_a_track_starts_at_the_first_detection_and_ends_in_the_answer(twin: dict
     np.testing.assert_allclose(found["track_probability"].values[ends - 1], found["probability"].values, atol=1e-6)
     sizes = [(items[(0, i)]["time"] >= 0).sum() for i in range(len(items))]
     assert found["track_row_size"].values.tolist() == sizes
+
+
+def test_predictions_of_chunks_join_into_those_of_the_whole(twin: dict[str, Path]):
+    config = simulated().model_copy(update={"predict": TransientsPredict(track=True)})
+    items = datasets(config, twin, "train")
+    parts = [items.select(np.arange(7)), items.select(np.arange(7, len(items)))]
+    halves = [assemble(config, part, outputs(config, part, list(range(len(part))), 16)) for part in parts]
+    whole = assemble(config, items, outputs(config, items, list(range(len(items))), 16))
+    joined = join(halves)
+    assert joined.sizes == whole.sizes
+    assert joined["item"].values.tolist() == whole["item"].values.tolist()
+    np.testing.assert_array_equal(joined["track_row_size"], whole["track_row_size"])
+    np.testing.assert_array_equal(joined["track_time"], whole["track_time"])
+    np.testing.assert_allclose(joined["track_probability"], whole["track_probability"], rtol=1e-3, atol=1e-5)
 
 
 def test_without_options_a_prediction_is_small(twin: dict[str, Path]):
