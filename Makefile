@@ -11,11 +11,17 @@ $(VENV)/.stamp: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'armillary needs Python 3.11 or newer: make PYTHON=python3.12')"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev,gpu]'
+	touch $@
+
+# Kernels are built with the package; a changed source builds the library anew. Without a compiler there is none.
+KERNELS := $(shell find core/ops -name '*.cpp' -o -name '*.hpp')
+$(VENV)/.kernels: $(KERNELS) setup.py $(VENV)/.stamp
+	$(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@
 
 .PHONY: .venv
-.venv: $(VENV)/.stamp
+.venv: $(VENV)/.kernels
 
 demo: .venv
 	$(BIN)/armillary demo --out demo
@@ -35,4 +41,4 @@ wheel: .venv
 	PYTHON=$(BIN)/python sh tests/packaging/wheel.sh
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .ruff_cache core/ops/native/libarmillary.so

@@ -8,6 +8,7 @@ import torch.utils.checkpoint
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from armillary.core.config.channels import MLPSettings
 from armillary.core.config.mixers import MixerSettings
 from armillary.core.config.parts import CHANNELS, MIXERS, NORMS, build_part
 from armillary.core.config.trunk import TrunkSettings
@@ -54,10 +55,13 @@ class SharedDropout(nn.Module):
 
 
 class Branch(nn.Module):
-    """What happens to a branch's output before it is added: dropout, a learned scale per feature, drop path.
+    """Adds a branch to the residual path: x + e(branch), with dropout, a learned scale per feature and drop path in e.
+
+    With `residual_scalars` the sum is keep · x + gain · e(branch), two learned scalars that are one at first.
 
     References:
         Touvron et al. 2021, "Going deeper with image transformers", eq. 4 (layer scale).
+        Shen et al. 2022, "Sliced recursive transformer" (learnable residual connections).
     """
 
     def __init__(self, width: int, settings: TrunkSettings, drop_path: float) -> None:
@@ -66,33 +70,46 @@ class Branch(nn.Module):
         self.dropout, self.drop_path = dropout(settings.dropout), DropPath(drop_path)
         scale = settings.residual_scale
         self.scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
+        self.keep = nn.Parameter(torch.ones(1)) if settings.residual_scalars else None
+        self.gain = nn.Parameter(torch.ones(1)) if settings.residual_scalars else None
 
-    def forward(self, branch: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
+    def forward(self, values: Float[Tensor, "b l d"], branch: Float[Tensor, "b l d"]) -> Float[Tensor, "b l d"]:
         branch = self.dropout(branch)
-        return self.drop_path(branch if self.scale is None else branch * self.scale)
+        branch = self.drop_path(branch if self.scale is None else branch * self.scale)
+        if self.keep is None or self.gain is None:
+            return values + branch
+        return values * self.keep + branch * self.gain
 
 
 class Block(nn.Module):
-    """Mixes tokens, then features, each on a residual path; the channel mixer may be absent.
+    """Mixes tokens, then features, each on a residual path; one of the two mixers may be absent.
 
     A context goes to a mixer that reads one. With norm n, mixer m, channel mixer c and branch end e, a placement is
         pre:      x = x + e(m(n(x)));  x = x + e(c(n(x)))
         post:     x = n(x + e(m(x)));  x = n(x + e(c(x)))
         parallel: x = x + e(m(n(x))) + e(c(n(x))), with one norm for both
+        single:   x = x + e(c(n(m(n(x))))), one residual path around both
+
+    References:
+        Patro et al. 2023, "SpectFormer" (single, in its spectral blocks).
     """
 
-    def __init__(self, width: int, mixer: MixerSettings, settings: TrunkSettings, drop_path: float) -> None:
+    def __init__(self, width: int, mixer: MixerSettings | None, settings: TrunkSettings, drop_path: float) -> None:
         super().__init__()
         self.placement, self.checkpoint = settings.placement, settings.checkpoint
-        self.mixer: Mixer = build_part(MIXERS, mixer, width)
-        self.mixer_norm = build_part(NORMS, settings.norm, width)
-        self.mixer_branch = Branch(width, settings, drop_path)
+        both = mixer is not None and settings.channel is not None
+        self.mixer: Mixer | None = None
+        if mixer is not None:
+            self.mixer = build_part(MIXERS, mixer, width)
+            self.mixer_norm = build_part(NORMS, settings.norm, width)
+            if not (both and self.placement == "single"):
+                self.mixer_branch = Branch(width, settings, drop_path)
         self.channel = None
         if settings.channel is not None:
             self.channel = build_part(CHANNELS, settings.channel, width)
             self.channel_branch = Branch(width, settings, drop_path)
-        if self.channel is not None and self.placement != "parallel":
-            self.channel_norm = build_part(NORMS, settings.norm, width)
+            if not (both and self.placement == "parallel"):
+                self.channel_norm = build_part(NORMS, settings.norm, width)
 
     def forward(self, tokens: Tokens, state: State = None, context: Tokens | None = None) -> tuple[Tokens, State]:
         """The block's tokens and its mixer's state after the last one."""
@@ -106,27 +123,60 @@ class Block(nn.Module):
 
     def step(self, tokens: Tokens, state: State) -> tuple[Tokens, State]:
         """The same for one more token, going on from `state`."""
-        return self._apply_parts(tokens, lambda normed: self.mixer.step(normed, state))
+        mixer = self.mixer
+        return self._apply_parts(tokens, None if mixer is None else lambda normed: mixer.step(normed, state))
 
     def _whole(self, tokens: Tokens, state: State, context: Tokens | None) -> tuple[Tokens, State]:
-        read = context if self.mixer.capabilities.cross else None
-        return self._apply_parts(tokens, lambda normed: self.mixer(normed, state, read))
+        mixer = self.mixer
+        if mixer is None:
+            return self._apply_parts(tokens, None)
+        read = context if mixer.capabilities.cross else None
+        return self._apply_parts(tokens, lambda normed: mixer(normed, state, read))
 
-    def _apply_parts(self, tokens: Tokens, mix: Mix) -> tuple[Tokens, State]:
+    def _apply_parts(self, tokens: Tokens, mix: Mix | None) -> tuple[Tokens, State]:
+        if mix is None:
+            return tokens.with_values(self._mix_features(tokens.values, tokens.mask)), None
         x, mask = tokens.values, tokens.mask
         if self.placement == "post":
             mixed, state = mix(tokens)
-            x = self.mixer_norm(x + self.mixer_branch(mixed), mask)
-            if self.channel is not None:
-                x = self.channel_norm(x + self._feature_branch(x), mask)
-            return tokens.with_values(x), state
+            x = self.mixer_norm(self.mixer_branch(x, mixed), mask)
+            return tokens.with_values(self._mix_features(x, mask)), state
         normed = self.mixer_norm(x, mask)
         mixed, state = mix(tokens.with_values(normed))
-        x = x + self.mixer_branch(mixed)
-        if self.channel is not None:
-            x = x + self._feature_branch(normed if self.placement == "parallel" else self.channel_norm(x, mask))
+        if self.channel is None:
+            return tokens.with_values(self.mixer_branch(x, mixed)), state
+        if self.placement == "single":
+            x = self.channel_branch(x, self.channel(self.channel_norm(mixed, mask)))
+        elif self.placement == "parallel":
+            x = self.channel_branch(self.mixer_branch(x, mixed), self.channel(normed))
+        else:
+            x = self._mix_features(self.mixer_branch(x, mixed), mask)
         return tokens.with_values(x), state
 
-    def _feature_branch(self, values: Tensor) -> Tensor:
-        channel = cast(nn.Module, self.channel)
-        return self.channel_branch(channel(values))
+    def _mix_features(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        """The channel mixer with a norm and a residual path of its own; the values themselves when it is absent."""
+        if self.channel is None:
+            return values
+        if self.placement == "post":
+            return self.channel_norm(self.channel_branch(values, self.channel(values)), mask)
+        return self.channel_branch(values, self.channel(self.channel_norm(values, mask)))
+
+
+class Projection(nn.Module):
+    """x + e(MLP(n(x))): what stands after one application of a block whose other weights are tied.
+
+    References:
+        Shen et al. 2022, "Sliced recursive transformer" (non-linear projection; as in the released code, one
+        follows every application, the last too).
+    """
+
+    def __init__(self, width: int, ratio: float, settings: TrunkSettings) -> None:
+        super().__init__()
+        self.norm = build_part(NORMS, settings.norm, width)
+        self.channel = build_part(CHANNELS, MLPSettings(ratio=ratio), width)
+        self.branch = Branch(width, settings, 0.0)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        """The same places with other features."""
+        mapped = self.channel(self.norm(tokens.values, tokens.mask))
+        return tokens.with_values(self.branch(tokens.values, mapped))

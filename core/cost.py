@@ -107,10 +107,10 @@ def describe(
 
     A builder is called on the meta device, so that a model of any size costs nothing; a module is copied there. `run`
     is the pass that is counted, the loss if not said. Linear maps, convolutions and recurrent layers are counted by
-    formula; a module with a method `cost` owns its formula: cost(batch, length) if it takes Tokens, else cost(tokens)
-    for a pointwise one. Elementwise work (norms, activations, residuals) is bound by memory and not counted. Kept
-    activations are those of torch's plain kernels; a fused one may keep less. An operation without a meta form, such
-    as bincount, stops with torch's own error.
+    formula; a module with a method `cost` owns its formula: cost(batch, length, grid) if it is a mixer, cost(batch,
+    length) if it takes Tokens otherwise, else cost(tokens) for a pointwise one. Elementwise work (norms, activations,
+    residuals) is bound by memory and not counted. Kept activations are those of torch's plain kernels; a fused one may
+    keep less. An operation without a meta form, such as bincount, stops with torch's own error.
     """
     with torch.device("meta"):
         model = _on_meta(model if isinstance(model, nn.Module) else model())

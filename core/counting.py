@@ -10,6 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import _pytree as pytree
 
 from armillary.core.block import Block
+from armillary.core.mixers.protocol import Mixer
 from armillary.core.tokens import Tokens
 
 Formula = Callable[[Any, tuple[Any, ...], Any], float]  # (module, inputs, output) -> multiply-adds [MAC]
@@ -158,7 +159,10 @@ def _unchanged(tensor: Tensor) -> Tensor:
 
 def _own(module: Any, inputs: tuple[Any, ...], output: Any) -> float:
     if isinstance(inputs[0], Tokens):
-        return module.cost(*inputs[0].values.shape[:2])
+        batch, length = inputs[0].values.shape[:2]
+        if isinstance(module, Mixer):
+            return module.cost(batch, length, inputs[0].grid)
+        return module.cost(batch, length)
     entry = next(_tensors(inputs))
     return module.cost(entry.numel() // max(entry.shape[-1], 1))
 

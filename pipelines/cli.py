@@ -163,6 +163,38 @@ def _describe(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command="describe")
 
 
+def _compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="DOMAIN/NAME, such as transients/raw-spcc")
+    parser.add_argument(
+        "--mixers", required=True, metavar="LIST", help="such as attention,mamba2(state=32),6*mamba2+attention"
+    )
+    parser.add_argument("--channels", metavar="LIST", help="channel mixers, each beside every mixer")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument("--budget", type=int, metavar="STEPS", help="optimiser steps (default: the recipe's epochs)")
+    parser.add_argument(
+        "--lengths", metavar="N,N,...", help="growth of time and memory with the number of tokens instead"
+    )
+    parser.add_argument("--split", choices=("validation", "test"), default="validation", help="where quality is judged")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at once")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of each")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the comparison, which a second call goes on with"
+    )
+    _overrides(parser)
+    _root(parser)
+    _json(parser)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(command="compare")
+
+
+def _bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("ops", nargs="*", metavar="OP", help="ops to time (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: torch's choice)")
+    _json(parser)
+    parser.set_defaults(command="bench")
+
+
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("domain", metavar="DOMAIN", help="an installed domain, yours or ours")
     parser.set_defaults(command="check")
@@ -184,6 +216,9 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "data": ("Show, check, fetch or simulate a dataset.", _data),
     "config": ("Show or compare configurations.", _config),
     "describe": ("Parameters, counted cost and memory.", _describe),
+    "compare": ("Other mixers in a recipe: quality, cost and speed side by side.", _compare),
+    "ops": ("Numeric kernels: which tier runs for each op, and why.", _listing("ops")),
+    "bench": ("Time the tiers of each op on this machine.", _bench),
     "check": ("Run the conformance kit on a domain.", _check),
     "demo": ("All domains on embedded data, one report.", _demo),
 }

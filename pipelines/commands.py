@@ -175,6 +175,101 @@ def describe(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def compare(arguments: argparse.Namespace) -> int:
+    """Compares mixers in a recipe."""
+    from armillary.pipelines.compare import Plan, compare
+    from armillary.pipelines.compare_table import quality_rows
+
+    sets = [parse_set(text) for text in arguments.sets]
+    overrides = tuple(written_overrides(arguments.recipe, arguments.config, sets))
+    plan = Plan(arguments.recipe, overrides, arguments.budget, arguments.split)
+    out = arguments.out or Path("runs") / f"compare-{arguments.recipe.replace('/', '-')}"
+    if arguments.lengths:
+        return _growth(arguments, plan, out)
+    result = compare(
+        plan,
+        arguments.mixers,
+        arguments.channels,
+        out=out,
+        seeds=arguments.seeds,
+        jobs=arguments.jobs,
+        threads=arguments.threads,
+        data_root=arguments.data_root,
+        quiet=arguments.quiet,
+    )
+    _print_left_out(result["left_out"])
+    if arguments.json:
+        return _print_json(result)
+    mark = "  SIMULATED DATA" if result["simulated"] else ""
+    print(f"{plan.recipe}, {plan.split} split, {result['items']} items, mean ± sd over seeds{mark}")
+    header, *rows = quality_rows(result)
+    _print_table(header, rows)
+    print(f"{out / 'compare.json'}, {out / 'compare.png'}")
+    return 0
+
+
+def _growth(arguments: argparse.Namespace, plan: Any, out: Path) -> int:
+    from armillary.pipelines.compare import growth
+    from armillary.pipelines.compare_figure import draw_growth
+    from armillary.pipelines.compare_table import growth_rows
+    from armillary.pipelines.folder import write_json
+
+    try:
+        lengths = [int(text) for text in arguments.lengths.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--lengths {arguments.lengths}: expected numbers of tokens, such as 256,1024") from error
+    result = growth(plan, arguments.mixers, arguments.channels, lengths, out=out, threads=arguments.threads)
+    write_json(out / "growth.json", result)
+    draw_growth(result).savefig(out / "growth.png", dpi=150)
+    _print_left_out(result["left_out"])
+    if arguments.json:
+        return _print_json(result)
+    header, *rows = growth_rows(result)
+    _print_table(header, rows)
+    print(f"{out / 'growth.json'}, {out / 'growth.png'}")
+    return 0
+
+
+def _print_left_out(left_out: dict[str, str]) -> None:
+    for name, reason in left_out.items():
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+
+
+def ops(arguments: argparse.Namespace) -> int:
+    """Which tier of each op runs on the CPU and on a GPU, and why."""
+    import torch
+
+    from armillary.core.ops.library import cpu_level, library_problem
+    from armillary.core.ops.table import OPS
+
+    devices = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    choices = {name: {device: op.choose(device) for device in devices} for name, op in OPS.items()}
+    level = None if library_problem() else cpu_level()
+    if arguments.json:
+        told = {name: {device: vars(choice) for device, choice in found.items()} for name, found in choices.items()}
+        return _print_json({"cpu_level": level, "ops": told})
+    print(f"native library: {library_problem() or f'instruction set {level}'}")
+    if len(devices) == 1:
+        print("no GPU here: the triton tiers rest")
+    rows = [
+        [name, device, choice.tier, choice.reason, ", ".join(OPS[name].tiers)]
+        for name, found in choices.items()
+        for device, choice in found.items()
+    ]
+    return _print_table(["op", "device", "tier", "why", "written"], rows)
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Times the tiers of ops."""
+    from armillary.pipelines.bench import bench, bench_table
+
+    rows = bench(arguments.ops, arguments.repeats, arguments.threads)
+    if arguments.json:
+        return _print_json(rows)
+    header, *table = bench_table(rows)
+    return _print_table(header, table)
+
+
 def check(arguments: argparse.Namespace) -> int:
     """Runs the conformance kit of domains."""
     from armillary.core.testing.domains import check_domain

@@ -67,8 +67,9 @@ class Keeper(lightning.Callback):
         step = self._module.done_steps
         self.bar.advance(f"loss {loss:.4f}")
         every = self._config.train.checkpoint_steps
-        if step % self._epoch_steps == 0:
-            self._end_epoch(trainer, step // self._epoch_steps)
+        if step % self._epoch_steps == 0 or step == self._module.total_steps:
+            # A budget of steps may end inside an epoch, which then counts as one.
+            self._end_epoch(trainer, -(-step // self._epoch_steps))
         elif every is not None and step % every == 0:
             self._save()
 

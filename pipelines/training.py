@@ -148,7 +148,7 @@ def build_model(domain: Domain, config: RunConfig) -> nn.Module:
 
 
 def _total_steps(config: RunConfig, items: Items) -> int:
-    return config.train.epochs * steps_per_epoch(len(items), config.train.batch_size)
+    return config.train.steps or config.train.epochs * steps_per_epoch(len(items), config.train.batch_size)
 
 
 def _run_steps(folder: RunFolder, config: RunConfig, module: TrainingModule, keeper: Keeper, items: Items) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -11,6 +12,12 @@ from jaxtyping import install_import_hook
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# Triton reads these when it is first imported, so they are set before any test can bring it in: kernels run in its
+# interpreter where there is no GPU, and on one the default that it would warn about is said.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 _HOOK = install_import_hook(["armillary.core", "armillary.domains", "armillary.pipelines"], "beartype.beartype")
 

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from armillary.core.config.overrides import parse_set, read_yaml, resolve
+from armillary.core.config.parts import CHANNELS, MIXERS, build_part
 from armillary.core.errors import ConfigError
+from armillary.core.mixers.protocol import Capabilities
 from armillary.pipelines.cli import build_parser
+from armillary.pipelines.compare import Plan, admitted
 from armillary.pipelines.config import recipe_config, resolve_recipe
-from armillary.pipelines.plugins import find_card
+from armillary.pipelines.plugins import find_card, load_domain
 
 ROOT = Path(__file__).parents[1]
 GUIDES = (ROOT / "domains").glob("*/guide.md")
@@ -88,6 +92,11 @@ COMMANDS = [(block, words) for block in chosen(*SHELL) for words in commands(blo
 ARMILLARY = [(block, words) for block, words in COMMANDS if words[0] == "armillary"]
 
 
+def of_verb(verb: str) -> list[tuple[Block, list[str]]]:
+    """The armillary commands of one verb."""
+    return [(block, words) for block, words in ARMILLARY if words[1:2] == [verb]]
+
+
 def named(pairs: list[tuple[Block, list[str]]]) -> list[str]:
     return [f"{block}: {' '.join(words)}" for block, words in pairs]
 
@@ -131,6 +140,25 @@ def test_an_armillary_line_parses_and_names_what_exists(block: Block, words: lis
         recipe_config(recipe)
     if "card" in parsed:
         find_card(parsed["card"])
+
+
+@pytest.mark.parametrize(("block", "words"), of_verb("describe"), ids=named(of_verb("describe")))
+def test_what_a_page_describes_can_be_built(block: Block, words: list[str]):
+    parsed = build_parser().parse_args(words[1:])
+    if is_recipe(parsed.target) and not parsed.config:
+        config = resolve_recipe(parsed.target, [parse_set(text) for text in parsed.sets]).config
+        with torch.device("meta"):
+            load_domain(config.domain).build(config)
+
+
+@pytest.mark.parametrize(("block", "words"), of_verb("compare"), ids=named(of_verb("compare")))
+def test_every_mixer_of_a_comparison_serves_its_recipe(block: Block, words: list[str]):
+    parsed = build_parser().parse_args(words[1:])
+    plan = Plan(parsed.recipe, tuple(parse_set(text) for text in parsed.sets), parsed.budget)
+    config = resolve_recipe(plan.recipe, plan.all_overrides).config
+    found = admitted(config, plan, parsed.mixers, parsed.channels)
+    assert found.accepted
+    assert not found.refused
 
 
 def is_recipe(name: object) -> bool:
@@ -197,10 +225,16 @@ def test_python_marked_to_run_does(kind: str, workplace: Path, monkeypatch: pyte
     assert (workplace / "runs" / "first" / "model" / "model.json").exists()
 
 
+@pytest.mark.parametrize("block", [block for block in chosen("python", kind="run") if block.value == "alone"], ids=str)
+def test_python_that_needs_nothing_runs(block: Block):
+    with torch.random.fork_rng():
+        exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
+
+
 def test_every_mark_is_one_that_a_test_reads():
     known = {"", "run", "recipe", "broken", "file"}
     assert {block.kind for block in BLOCKS} <= known
-    assert {block.value for block in chosen("python", kind="run")} <= {"simulated", "finished"}
+    assert {block.value for block in chosen("python", kind="run")} <= {"simulated", "finished", "alone"}
 
 
 def test_the_plugin_of_the_documentation_passes_the_conformance_kit(tmp_path: Path):
@@ -221,6 +255,59 @@ def test_the_plugin_of_the_documentation_passes_the_conformance_kit(tmp_path: Pa
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 failed" in done.stdout
+
+
+def table(mark: str) -> list[dict[str, str]]:
+    """Rows of the table after a mark of docs/mixers.md, by column."""
+    text = (ROOT / "docs" / "mixers.md").read_text(encoding="utf-8")
+    lines = text.partition(f"<!-- {mark} -->\n")[2].partition("\n\n")[0].splitlines()
+    header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def capabilities(kind: str, **settings: object) -> Capabilities:
+    """What the mixer of a kind declares, with these settings."""
+    made = MIXERS[kind].settings.model_validate(settings)
+    return build_part(MIXERS, made, 64).capabilities
+
+
+def ranks(text: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d", text)))
+
+
+def test_every_mixer_and_channel_mixer_has_its_row():
+    assert [row["kind"].strip("`") for row in table("channels")] == list(CHANNELS)
+    assert sorted(row["kind"].strip("`") for row in table("mixers")) == sorted(MIXERS)
+
+
+@pytest.mark.parametrize("row", table("mixers"), ids=lambda row: row["kind"].strip("`"))
+def test_the_table_of_mixers_says_what_they_declare(row: dict[str, str]):
+    kind = row["kind"].strip("`")
+    can = capabilities(kind)
+    assert can.cost_order == row["cost"]
+    assert {"packed": can.packed_segments, "context": can.cross} == {
+        name: name in row["also"] for name in ("packed", "context")
+    }
+    default, _, others = row["axes of a grid"].partition(";")
+    assert can.grid_ranks == ranks(default)
+    for rank in ranks(others):
+        by_name = {"rank": rank, "scan.rank": {"rank": rank}, "extents": (4,) * rank}
+        name = others.split("`")[1]
+        assert capabilities(kind, **{name.partition(".")[0]: by_name[name]}).grid_ranks == (rank,)
+
+
+@pytest.mark.parametrize("row", table("mixers"), ids=lambda row: row["kind"].strip("`"))
+def test_the_table_of_mixers_says_which_are_causal_and_what_changes_it(row: dict[str, str]):
+    kind = row["kind"].strip("`")
+    can, fields = capabilities(kind), MIXERS[kind].settings.model_fields
+    assert row["causal"].startswith("yes" if can.causal else "no")
+    named_settings = re.findall(r"`(\w+)`", row["causal"])
+    assert named_settings == [name for name in ("causal", "bidirectional") if name in fields]
+    for name in named_settings:
+        changed = capabilities(kind, **{name: not fields[name].default})
+        assert changed.causal != can.causal
+        assert changed.streaming == changed.causal
+    assert can.streaming == can.causal
 
 
 def anchors(page: Path) -> set[str]:

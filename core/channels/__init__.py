@@ -2,5 +2,7 @@
 
 from armillary.core.channels.glu import GLU
 from armillary.core.channels.mlp import MLP
+from armillary.core.channels.poly import PolyMLP
+from armillary.core.channels.rational import RationalMLP
 
-__all__ = ["GLU", "MLP"]
+__all__ = ["GLU", "MLP", "PolyMLP", "RationalMLP"]

@@ -32,4 +32,36 @@ class GLUSettings(Settings):
     bias: bool = False
 
 
-ChannelSettings = Annotated[MLPSettings | GLUSettings, Field(discriminator="kind")]
+class RationalSettings(Settings):
+    """Two linear maps, each behind a learned quotient of polynomials: fc2(r2(fc1(r1(x)))).
+
+    r1 starts as the identity and r2 as the activation named; their coefficients take no weight decay.
+    """
+
+    kind: Literal["rational"] = "rational"
+    ratio: PositiveFloat = Field(default=4.0, description="hidden width as a multiple of the width")
+    hidden: PositiveInt | None = Field(default=None, description="hidden width; None: ratio times the width")
+    activation: Activation = Field(default="gelu", description="what r2 starts as")
+    groups: PositiveInt = Field(default=8, description="groups of channels with a denominator of their own")
+    form: Literal["A", "B"] = Field(
+        default="A", description="denominator: A, 1 + sum |b_j||x|^j; B, 1 + |sum b_j x^j|, for foreign weights"
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the hidden features")
+    bias: bool = True
+
+
+class PolySettings(Settings):
+    """Two linear maps with a learned cubic between them; gated: the cubic of one half times the other half."""
+
+    kind: Literal["poly"] = "poly"
+    ratio: PositiveFloat = Field(
+        default=4.0, description="hidden width as a multiple of the width; gated, 8/3 weighs what 4 does plain"
+    )
+    hidden: PositiveInt | None = Field(default=None, description="hidden width; None: ratio times the width")
+    activation: Literal["polynorm", "polyrelu"] = "polynorm"
+    gated: bool = False
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the hidden features")
+    bias: bool = True
+
+
+ChannelSettings = Annotated[MLPSettings | GLUSettings | RationalSettings | PolySettings, Field(discriminator="kind")]

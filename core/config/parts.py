@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from armillary.core.config.channels import GLUSettings, MLPSettings
+from armillary.core.config.channels import GLUSettings, MLPSettings, PolySettings, RationalSettings
 from armillary.core.config.embeddings import (
     ContinuousTimeSettings,
     ConvEmbeddingSettings,
@@ -17,7 +17,21 @@ from armillary.core.config.embeddings import (
     SinusoidalSettings,
 )
 from armillary.core.config.heads import PooledSettings
-from armillary.core.config.mixers import AttentionSettings, Mamba2Settings, MambaSettings, PoolingSettings
+from armillary.core.config.mixers import (
+    AttentionSettings,
+    CrossScanSettings,
+    LegendreSettings,
+    Mamba2Settings,
+    MambaSettings,
+    ManhattanSettings,
+    MedMambaSettings,
+    NeighbourhoodSettings,
+    PoolingSettings,
+    RetentionSettings,
+    SpectralSettings,
+    URPESettings,
+    WindowSettings,
+)
 from armillary.core.config.norms import (
     BatchNormSettings,
     LayerNormSettings,
@@ -59,11 +73,22 @@ MIXERS: Mapping[str, Part] = {
     "mamba": Part(MambaSettings, "armillary.core.mixers.mamba:Mamba"),
     "mamba2": Part(Mamba2Settings, "armillary.core.mixers.mamba2:Mamba2"),
     "pooling": Part(PoolingSettings, "armillary.core.mixers.pooling:Pooling"),
+    "neighbourhood": Part(NeighbourhoodSettings, "armillary.core.mixers.neighbourhood:Neighbourhood"),
+    "window": Part(WindowSettings, "armillary.core.mixers.window:Window"),
+    "manhattan": Part(ManhattanSettings, "armillary.core.mixers.manhattan:Manhattan"),
+    "cross_scan": Part(CrossScanSettings, "armillary.core.mixers.cross_scan:CrossScan"),
+    "medmamba": Part(MedMambaSettings, "armillary.core.mixers.medmamba:MedMamba"),
+    "spectral": Part(SpectralSettings, "armillary.core.mixers.spectral:Spectral"),
+    "legendre": Part(LegendreSettings, "armillary.core.mixers.legendre:Legendre"),
+    "urpe": Part(URPESettings, "armillary.core.mixers.urpe:URPE"),
+    "retention": Part(RetentionSettings, "armillary.core.mixers.retention:Retention"),
 }
 
 CHANNELS: Mapping[str, Part] = {
     "mlp": Part(MLPSettings, "armillary.core.channels.mlp:MLP"),
     "glu": Part(GLUSettings, "armillary.core.channels.glu:GLU"),
+    "rational": Part(RationalSettings, "armillary.core.channels.rational:RationalMLP"),
+    "poly": Part(PolySettings, "armillary.core.channels.poly:PolyMLP"),
 }
 
 NORMS: Mapping[str, Part] = {

@@ -30,6 +30,7 @@ class TrainSettings(Settings):
     """How long, in which batches, and when to look at the validation split."""
 
     epochs: PositiveInt = 20
+    steps: PositiveInt | None = Field(default=None, description="end after so many steps, whatever epochs says")
     cpu_seconds: PositiveFloat | None = Field(
         default=None, description="end with the epoch in which this much processor time [s] is spent"
     )

@@ -15,8 +15,8 @@ def leaves(config: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _value_leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Settings):
         yield from leaves(value, f"{path}.")
-    elif isinstance(value, tuple) and value and all(isinstance(v, Settings) for v in cast(tuple[Any, ...], value)):
-        for index, part in enumerate(cast(tuple[Settings, ...], value)):
-            yield from leaves(part, f"{path}.{index}.")
+    elif isinstance(value, tuple) and any(isinstance(part, Settings) for part in cast(tuple[Any, ...], value)):
+        for index, part in enumerate(cast(tuple[Any, ...], value)):
+            yield from _value_leaves(part, f"{path}.{index}")
     else:
         yield path, value

@@ -13,7 +13,7 @@ from armillary.core.embeddings.rotary import apply_rotary
 from armillary.core.errors import ConfigError
 from armillary.core.mixers.protocol import Capabilities
 from armillary.core.mixers.visibility import Visibility, cross_visibility, self_visibility
-from armillary.core.tokens import Tokens
+from armillary.core.tokens import Grid, Tokens
 
 
 class AttentionState(NamedTuple):
@@ -64,7 +64,7 @@ class Attention(nn.Module):
             raise ValueError(
                 "attention got a state, but as set it is not causal; set causal=true to go on from a state"
             )
-        queries, keys, values, visibility, after = self._prepare(tokens, state, context)
+        queries, keys, values, visibility, after = self.prepare(tokens, state, context)
         mixed = self.out(self._attend(queries, keys, values, visibility).transpose(1, 2).flatten(2))
         return visibility.silence_blind(mixed), after
 
@@ -75,18 +75,20 @@ class Attention(nn.Module):
 
     def attention_map(self, tokens: Tokens, context: Tokens | None = None) -> Float[Tensor, "b h q k"]:
         """Weights of every key for every query, without dropout; rows sum to one, or are zero where no key is seen."""
-        queries, keys, _, visibility, _ = self._prepare(tokens, None, context)
+        queries, keys, _, visibility, _ = self.prepare(tokens, None, context)
         scores = queries @ keys.transpose(-1, -2) * queries.shape[-1] ** -0.5
         return visibility.softmax(scores)
 
-    def cost(self, batch: int, length: int) -> float:
-        """Multiply-adds [MAC]: four projections, scores and weighted sum; half of the pairs when causal."""
-        pairs = length * (length + 1) / 2 if self.settings.causal else float(length) * length
-        return batch * (4.0 * length * self.width**2 + 2.0 * pairs * self.width)
-
-    def _prepare(
+    def prepare(
         self, tokens: Tokens, state: AttentionState | None, context: Tokens | None
-    ) -> tuple[Tensor, Tensor, Tensor, Visibility, AttentionState | None]:
+    ) -> tuple[
+        Float[Tensor, "b h q e"],
+        Float[Tensor, "b h k e"],
+        Float[Tensor, "b h k e"],
+        Visibility,
+        AttentionState | None,
+    ]:
+        """Queries, keys and values of every head, which of them meet, and the state to go on from."""
         source = tokens if context is None else context
         offset = None if state is None or context is not None else state.lengths
         queries = self._turn(self._heads(self.query(tokens.values)), tokens, offset)
@@ -102,6 +104,11 @@ class Attention(nn.Module):
             return queries, keys, values, visibility, None
         lengths = tokens.lengths() if state is None else state.lengths + tokens.lengths()
         return queries, keys, values, visibility, AttentionState(keys, values, visibility.onward, lengths)
+
+    def cost(self, batch: int, length: int, grid: Grid | None = None) -> float:
+        """Multiply-adds [MAC]: four projections, scores and weighted sum; half of the pairs when causal."""
+        pairs = length * (length + 1) / 2 if self.settings.causal else float(length) * length
+        return batch * (4.0 * length * self.width**2 + 2.0 * pairs * self.width)
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, visibility: Visibility) -> Tensor:
         # On a CPU the half-precision kernel's backward pass takes four times as long as the one in single precision.
@@ -125,10 +132,10 @@ class Attention(nn.Module):
     def _turn(self, features: Tensor, tokens: Tokens, offset: Tensor | None) -> Tensor:
         if not self.settings.rotary:
             return features
-        return apply_rotary(features, _places(tokens, offset), self.settings.rotary_base)
+        return apply_rotary(features, token_places(tokens, offset), self.settings.rotary_base)
 
 
-def _places(tokens: Tokens, offset: Tensor | None) -> Tensor:
+def token_places(tokens: Tokens, offset: Int[Tensor, " b"] | None) -> Float[Tensor, "b l"]:
     """First coordinate of the positions, else the number of each token in its row, counting on from the offset."""
     if tokens.positions is not None:
         return tokens.positions[..., 0]

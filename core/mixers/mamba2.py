@@ -12,10 +12,10 @@ from armillary.core.errors import ConfigError
 from armillary.core.mixers.convolution import CausalConv
 from armillary.core.mixers.protocol import Capabilities
 from armillary.core.mixers.sequences import number_runs, refuse_unsupported
-from armillary.core.mixers.statespace import step_size_bias, undecayed
-from armillary.core.ops import scalar_decay, scalar_decay_cost
+from armillary.core.mixers.statespace import fits_fused_step, step_size_bias, undecayed
+from armillary.core.ops import mamba2_step, scalar_decay, scalar_decay_cost
 from armillary.core.ops.precision import accumulation_dtype
-from armillary.core.tokens import Tokens
+from armillary.core.tokens import Grid, Tokens
 
 
 class Mamba2State(NamedTuple):
@@ -61,9 +61,27 @@ class Mamba2(nn.Module):
         return self.out_proj(self._gated_norm(y, z)), after
 
     def step(self, tokens: Tokens, state: Mamba2State | None) -> tuple[Float[Tensor, "b l d"], Mamba2State | None]:
-        return self(tokens, state)
+        """One more token; on a CPU, under no_grad and in single precision, in one fused call."""
+        if self.reverse is not None or not fits_fused_step(tokens, self.in_proj.weight):
+            return self(tokens, state)
+        branch, (window, heads) = self.scan, (None, None) if state is None else state
+        y, window, heads = mamba2_step(
+            tokens.values[:, 0],
+            window,
+            heads,
+            self.in_proj.weight,
+            branch.conv.weight,
+            branch.conv.bias,
+            branch.dt_bias,
+            branch.A_log,
+            branch.D,
+            self.norm_weight,
+            self.out_proj.weight,
+            self.shape.state,
+        )
+        return y[:, None], Mamba2State(window, heads)
 
-    def cost(self, batch: int, length: int) -> float:
+    def cost(self, batch: int, length: int, grid: Grid | None = None) -> float:
         """Multiply-adds [MAC] of the projections and of one or two recurrences."""
         projections = float(batch) * length * (self.in_proj.weight.numel() + self.out_proj.weight.numel())
         branches = [self.scan] if self.reverse is None else [self.scan, self.reverse]
@@ -112,8 +130,8 @@ class DecayBranch(nn.Module):
     ) -> tuple[Float[Tensor, "b l e"], Mamba2State]:
         """Outputs, and the state after the last real token."""
         dtype = accumulation_dtype(signal)
-        signal, window = self.conv(signal, mask, runs, None if state is None else state.window)
-        x, B, C = self._split(functional.silu(signal))
+        signal, window = self.conv(signal, mask, runs, None if state is None else state.window, silu=True)
+        x, B, C = self._split(signal)
         dt = functional.softplus(dt.to(dtype) + self.dt_bias.to(dtype))
         dt = dt if mask is None else dt * mask[..., None].to(dtype)
         log_decay = -dt * torch.exp(self.A_log.to(dtype))

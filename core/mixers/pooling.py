@@ -10,7 +10,7 @@ from torch.nn import functional
 from armillary.core.config.mixers import PoolingSettings
 from armillary.core.mixers.protocol import Capabilities
 from armillary.core.mixers.sequences import extend_back, latest, number_runs, refuse_unsupported
-from armillary.core.tokens import Tokens
+from armillary.core.tokens import Grid, Tokens
 
 WINDOW = 3
 
@@ -62,7 +62,7 @@ class Pooling(nn.Module):
     def step(self, tokens: Tokens, state: PoolingState | None) -> tuple[Float[Tensor, "b l d"], PoolingState | None]:
         return self(tokens, state)
 
-    def cost(self, batch: int, length: int) -> float:
+    def cost(self, batch: int, length: int, grid: Grid | None = None) -> float:
         """Multiply-adds [MAC]: a window of three and one division a feature."""
         return float(batch) * length * self.width * (WINDOW + 1)
 

@@ -1,4 +1,4 @@
-"""Parameters that every state space has: they stay in float32 and take no weight decay."""
+"""What every state space has: step sizes that take no weight decay, and a fused step for one token."""
 
 import math
 
@@ -6,13 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from armillary.core.config.mixers import StepSizeSettings
-
-
-def undecayed(values: Tensor) -> nn.Parameter:
-    """A parameter that the optimiser excludes from weight decay."""
-    parameter = nn.Parameter(values)
-    setattr(parameter, "no_weight_decay", True)  # noqa: B010  the optimiser reads this mark; torch declares no such field
-    return parameter
+from armillary.core.ops.streaming import fusing_problem
+from armillary.core.parameters import undecayed
+from armillary.core.tokens import Tokens
 
 
 def step_size_bias(size: int, settings: StepSizeSettings) -> nn.Parameter:
@@ -24,3 +20,19 @@ def step_size_bias(size: int, settings: StepSizeSettings) -> nn.Parameter:
     low, high = math.log(settings.dt_min), math.log(settings.dt_max)
     dt = torch.empty(size).uniform_(low, high).exp().clamp(min=settings.dt_floor)
     return undecayed(dt + torch.log(-torch.expm1(-dt)))
+
+
+def fits_fused_step(tokens: Tokens, weight: Tensor) -> bool:
+    """Whether one fused call can serve these tokens: one a row, all real, single precision on a CPU, under no_grad."""
+    values = tokens.values
+    return (
+        values.shape[1] == 1
+        and tokens.mask is None
+        and tokens.segments is None
+        and values.dtype is torch.float32
+        and weight.dtype is torch.float32
+        and values.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and fusing_problem(()) is None
+    )

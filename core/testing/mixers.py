@@ -1,7 +1,8 @@
 """What every token mixer must keep to, as checks that a plugin author runs on a mixer of their own.
 
 A check takes a function that builds the mixer anew, and its width; it raises AssertionError saying what was
-expected and got. `check_mixer(settings, width)` runs them all.
+expected and got. `check_mixer(settings, width)` runs them all. A check that is marked `everywhere` runs on a sequence
+and on grids of every rank that the mixer declares; the others are about sequences, or are in mixer_grids.py.
 """
 
 from collections.abc import Callable
@@ -18,8 +19,17 @@ from torch.utils._pytree import tree_map_only
 from armillary.core.config.parts import MIXERS, build_part
 from armillary.core.config.settings import Settings
 from armillary.core.mixers.protocol import Mixer
+from armillary.core.testing.mixer_grids import (
+    Build,
+    Check,
+    check_cost,
+    check_grid,
+    check_odd_grids,
+    check_work,
+    everywhere,
+    placements,
+)
 from armillary.core.testing.sequences import (
-    WrittenElements,
     assert_close,
     assert_refused,
     assert_same,
@@ -36,8 +46,6 @@ from armillary.core.testing.sequences import (
 )
 from armillary.core.tokens import Tokens
 
-Build = Callable[[], nn.Module]
-Check = Callable[[Build, int], None]
 LENGTHS = (0, 1, 2, 3, 7, 65)
 EXACT = 1e-10  # float64, where two ways of the same sum may differ in their order
 
@@ -59,22 +67,26 @@ def check_protocol(build: Build, width: int) -> None:
     assert can.causal or not can.streaming, "declares streaming without being causal"
 
 
-def check_shape(build: Build, width: int) -> None:
-    """Output has the shape and dtype of the input, on the meta device too; the state is None unless causal."""
+@everywhere(batch=2, length=7)
+def check_shape(build: Build, tokens: Tokens) -> None:
+    """Output has the shape and dtype of the input, on the meta device too; a state comes where it can stream."""
     for device in ("cpu", "meta"):
         with torch.device(device):
             module, can = made(build)
-        tokens = tree_map_only(Tensor, partial(_moved, device=device), random_tokens(2, 7, width, can))
-        values, state = module(tokens)
-        assert values.shape == (2, 7, width), f"expected shape (2, 7, {width}), got {tuple(values.shape)}"
-        assert values.dtype == tokens.values.dtype, f"expected {tokens.values.dtype}, got {values.dtype}"
-        assert (state is None) != can.causal, f"causal is {can.causal}, but the state is {type(state).__name__}"
+        values, state = module(tree_map_only(Tensor, partial(_moved, device=device), tokens))
+        expected, dtype = tokens.values.shape, tokens.values.dtype
+        assert values.shape == expected, f"expected shape {tuple(expected)}, got {tuple(values.shape)}"
+        assert values.dtype == dtype, f"expected {dtype}, got {values.dtype}"
+        if tokens.grid is None:
+            assert (state is not None) == can.streaming, f"streaming is {can.streaming}, the state {type(state)}"
+        elif len(tokens.grid.extents) > 1:
+            assert state is None, f"a grid is taken whole, but the state is {type(state)}"
 
 
-def check_gradient(build: Build, width: int) -> None:
+@everywhere(batch=2)
+def check_gradient(build: Build, tokens: Tokens) -> None:
     """Input and all parameters get a finite gradient, and it is the slope of the output in a random direction."""
-    module, can = made(build)
-    tokens = random_tokens(2, 9, width, can)
+    module, _ = made(build)
     gradient = input_gradient(module, tokens)
     assert torch.isfinite(gradient).all(), "gradient of the input is not finite"
     slope = float((gradient * random_like(gradient, 11)).sum())
@@ -87,32 +99,37 @@ def check_gradient(build: Build, width: int) -> None:
     assert abs(measured - slope) <= allowed, f"gradients say a slope of {slope:.9g}, measured {measured:.9g}"
 
 
-def check_mask(build: Build, width: int) -> None:
+@everywhere(batch=4)
+def check_mask(build: Build, tokens: Tokens) -> None:
     """Masked tokens change no valid output or gradient, and padded rows give what they give alone."""
     module, can = made(build)
-    lengths = (9, 5, 1, 0)
-    mask = torch.arange(9) < torch.tensor(lengths)[:, None]
-    _check_masked(module, random_tokens(4, 9, width, can), mask)
+    length = tokens.values.shape[1]
+    lengths = (length, length // 2 + 1, 1, 0)
+    mask = torch.arange(length) < torch.tensor(lengths)[:, None]
+    _check_masked(module, tokens, mask)
     if not can.causal:
-        _check_masked(module, random_tokens(4, 9, width, can), mask & (torch.arange(9) % 3 != 1))
-    tokens = replace(random_tokens(4, 9, width, can), mask=mask)
+        _check_masked(module, tokens, mask & (torch.arange(length) % 3 != 1))
+    if tokens.grid is not None:
+        return
+    tokens = replace(tokens, mask=mask)
     padded = module(tokens)[0]
     for row, length in enumerate(lengths):
         alone = module(replace(span(tokens, 0, length, row), mask=None))[0]
         assert_close(padded[row : row + 1, :length], alone, f"row of {length} tokens, padded and alone", EXACT)
 
 
-def check_causality(build: Build, width: int) -> None:
-    """Causal: no output depends on a later token. Not causal: the first output depends on a later token."""
+@everywhere(batch=2)
+def check_causality(build: Build, tokens: Tokens) -> None:
+    """Causal: no output depends on a later token. Not causal: some output depends on a later token."""
     module, can = made(build)
-    tokens = random_tokens(2, 9, width, can)
-    for first in (1, 4, 8):
-        gradient = input_gradient(module, tokens, kept=slice(0, first))
-        later = float(gradient[:, first:].abs().max())
-        if can.causal:
-            assert later == 0, f"outputs before token {first} depend on later tokens (gradient {later:.2e})"
-        elif first == 1:
-            assert later > 0, "declared not causal, yet the first output does not depend on later tokens"
+    length = tokens.values.shape[1]
+    gradients = {first: input_gradient(module, tokens, kept=slice(0, first)) for first in (1, 4, length - 1)}
+    later = {first: float(gradient[:, first:].abs().max()) for first, gradient in gradients.items()}
+    if not can.causal:
+        assert max(later.values()) > 0, "declared not causal, yet no output depends on a later token"
+        return
+    for first, most in later.items():
+        assert most == 0, f"outputs before token {first} depend on later tokens (gradient {most:.2e})"
 
 
 def check_streaming(build: Build, width: int) -> None:
@@ -150,6 +167,8 @@ def check_ragged_prompt(build: Build, width: int) -> None:
 def check_lengths(build: Build, width: int) -> None:
     """Empty, single, odd and long sequences, and an empty batch, forward and backward."""
     module, can = made(build)
+    if not can.sequences:
+        return
     for batch, length in [*((2, length) for length in LENGTHS), (0, 5), (0, 0)]:
         tokens = random_tokens(batch, length, width, can)
         gradient = input_gradient(module, tokens)
@@ -163,10 +182,10 @@ def check_lengths(build: Build, width: int) -> None:
             assert_close(part, whole[:, :length], f"the first {length} of {LENGTHS[-1]} tokens", EXACT)
 
 
-def check_dtype(build: Build, width: int) -> None:
+@everywhere(batch=2, length=33)
+def check_dtype(build: Build, tokens: Tokens) -> None:
     """float32 and bfloat16 give their own dtype, close to float64; autocast gives finite values and gradients."""
-    module, can = made(build)
-    tokens = random_tokens(2, 33, width, can)
+    module, _ = made(build)
     expected = module(tokens)[0]
     for dtype, limit in ((torch.float32, 1e-4), (torch.bfloat16, 0.1)):
         values = module.to(dtype)(replace(tokens, values=tokens.values.to(dtype)))[0]
@@ -178,37 +197,39 @@ def check_dtype(build: Build, width: int) -> None:
     assert_close(values.double(), expected, "autocast to bfloat16 and float64", 0.1)
 
 
-def check_determinism(build: Build, width: int) -> None:
+@everywhere(batch=2)
+def check_determinism(build: Build, tokens: Tokens) -> None:
     """The same seed gives the same values and gradients, bit for bit, also while training."""
     results: list[tuple[Tensor, Tensor]] = []
     for _ in range(2):
-        module, can = made(build)
-        tokens = random_tokens(2, 9, width, can)
+        module, _ = made(build)
         reseed(1)
         results.append((module.train()(tokens)[0], input_gradient(module, tokens)))
     for name, first, second in zip(("values", "gradients"), *results, strict=True):
         assert_same(first, second, f"{name} of two equal runs")
 
 
-def check_state_dict(build: Build, width: int) -> None:
+@everywhere(batch=2)
+def check_state_dict(build: Build, tokens: Tokens) -> None:
     """Loading a state dict into a differently initialised mixer gives the same outputs."""
-    module, can = made(build)
+    module, _ = made(build)
     other, _ = made(build, seed=1)
     other.load_state_dict(module.state_dict(), strict=True)
-    tokens = random_tokens(2, 9, width, can)
     assert_same(other(tokens)[0], module(tokens)[0], "outputs before and after loading")
 
 
 def check_segments(build: Build, width: int) -> None:
     """Packed sequences give what they give in rows of their own; a mixer that cannot pack refuses."""
     module, can = made(build)
+    if not can.packed_segments:
+        tokens = random_tokens(2, 9, width, can, grid=next(placements(can)))
+        packed = replace(tokens, segments=torch.zeros(tokens.values.shape[:2], dtype=torch.int64))
+        assert_refused(lambda: module(packed), "packed segments")
+        return
     lengths = (4, 1, 6, 3)
     tokens = random_tokens(2, sum(lengths), width, can)
     numbers = torch.repeat_interleave(torch.tensor([5, 7, 5, 6]), torch.tensor(lengths)).expand(2, -1)
     packed = replace(tokens, segments=numbers)
-    if not can.packed_segments:
-        assert_refused(lambda: module(packed), "packed segments")
-        return
     borders = tuple(accumulate(lengths, initial=0))
     alone = [module(span(tokens, first, last))[0] for first, last in pairwise(borders)]
     assert_close(module(packed)[0], torch.cat(alone, 1), "packed sequences and each alone", EXACT)
@@ -224,7 +245,8 @@ def check_segments(build: Build, width: int) -> None:
 def check_context(build: Build, width: int) -> None:
     """A context of any length is read, masked tokens of it are not; a mixer that cannot cross refuses."""
     module, can = made(build)
-    tokens, context = random_tokens(3, 5, width, can), random_tokens(3, 7, width, can, seed=3)
+    tokens = random_tokens(3, 5, width, can, grid=next(placements(can)))
+    context = random_tokens(3, 7, width, can, seed=3)
     if not can.cross:
         assert_refused(lambda: module(tokens, context=context), "a context")
         return
@@ -240,28 +262,15 @@ def check_context(build: Build, width: int) -> None:
     assert_close(mixed[1:2], short, "a padded context and the same unpadded", EXACT)
 
 
-def check_layout(build: Build, width: int) -> None:
+@everywhere(batch=3)
+def check_layout(build: Build, tokens: Tokens) -> None:
     """Values that are not contiguous give the same output and are left as they were."""
-    module, can = made(build)
-    tokens = random_tokens(3, 9, width, can)
+    module, _ = made(build)
     strided = torch.stack([tokens.values, tokens.values], -1).transpose(0, 1)[..., 0].transpose(0, 1)
     before = strided.clone()
     actual = module(replace(tokens, values=strided))[0]
     assert_close(actual, module(tokens)[0], "strided and contiguous input", EXACT)
     assert_same(strided, before, "the input before and after")
-
-
-def check_cost(build: Build, width: int) -> None:
-    """Counted cost is proportional to the batch and grows with length as declared."""
-    module, can = made(build)
-    mixer, long = cast(Mixer, module), 2**20
-    assert mixer.cost(1, long) > 0, "cost is not positive"
-    assert abs(mixer.cost(6, 64) / mixer.cost(2, 64) - 3) < 1e-9, "cost is not proportional to the batch"
-    expected = {"l": 2.0, "l^2": 4.0}[can.cost_order]
-    growth = mixer.cost(1, 2 * long) / mixer.cost(1, long)
-    assert abs(growth / expected - 1) < 0.01, (
-        f"declared {can.cost_order}, but twice the length costs {growth:.3f} times"
-    )
 
 
 def _moved(tensor: Tensor, device: str) -> Tensor:
@@ -294,21 +303,6 @@ def _check_masked(module: nn.Module, tokens: Tokens, mask: Tensor) -> None:
         assert_close(cast(Tensor, second), cast(Tensor, first), "gradients for other masked tokens", EXACT)
 
 
-def check_work(build: Build, width: int) -> None:
-    """What forward and backward really write grows with length no faster than declared."""
-    module, can = made(build)
-    written: list[int] = []
-    for length in (256, 512):
-        tokens = random_tokens(1, length, width, can)
-        with WrittenElements() as counter:
-            input_gradient(module, tokens)
-        written.append(counter.total)
-    growth, expected = written[1] / written[0], {"l": 2.0, "l^2": 4.0}[can.cost_order]
-    assert growth <= 1.05 * expected, (
-        f"declared {can.cost_order}, but twice the length writes {growth:.2f} times as much"
-    )
-
-
 MIXER_CHECKS: tuple[Check, ...] = (
     check_protocol,
     check_shape,
@@ -324,6 +318,8 @@ MIXER_CHECKS: tuple[Check, ...] = (
     check_segments,
     check_context,
     check_layout,
+    check_grid,
+    check_odd_grids,
     check_cost,
     check_work,
 )

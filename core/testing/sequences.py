@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from armillary.core.mixers.protocol import Capabilities, Mixer
 from armillary.core.testing.ops import relative_rms
-from armillary.core.tokens import Tokens
+from armillary.core.tokens import Grid, Tokens
 
 
 def made(build: Callable[[], nn.Module], seed: int = 0) -> tuple[nn.Module, Capabilities]:
@@ -32,11 +33,14 @@ def random_like(tensor: Tensor, seed: int) -> Tensor:
     return torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype, device="cpu")
 
 
-def random_tokens(batch: int, length: int, width: int, can: Capabilities, seed: int = 2) -> Tokens:
-    """float64 tokens, at irregular times where the mixer reads them."""
+def random_tokens(
+    batch: int, length: int, width: int, can: Capabilities, seed: int = 2, grid: Grid | None = None
+) -> Tokens:
+    """float64 tokens, at irregular times where the mixer reads them; with a grid, as many as it holds."""
+    length = length if grid is None else prod(grid.extents)
     values = random_like(torch.empty(batch, length, width, dtype=torch.float64), seed)
     times = random_like(torch.empty(batch, length, 1, dtype=torch.float64), seed + 1).abs().cumsum(1)
-    return Tokens(values, positions=times if can.irregular_positions else None)
+    return Tokens(values, positions=times if can.irregular_positions else None, grid=grid)
 
 
 def placings(tokens: Tokens) -> Iterator[Tokens]:

@@ -17,7 +17,7 @@ from armillary.core.tokens import Tokens
 from armillary.core.trunk import Trunk
 
 WIDTH = 8
-PLACEMENTS = ("pre", "post", "parallel")
+PLACEMENTS = ("pre", "post", "parallel", "single")
 CAUSAL = (
     AttentionSettings(heads=2, causal=True, rotary=True),
     MambaSettings(state=4, chunk=4),
@@ -25,6 +25,7 @@ CAUSAL = (
     PoolingSettings(causal=True),
 )
 TWO_WAY = (AttentionSettings(heads=2), PoolingSettings())
+LOOP = StageSettings(depth=2, pattern=CAUSAL[1:3], loops=3, inject=True)
 
 
 def _trunk(**changes) -> Trunk:
@@ -117,7 +118,7 @@ def test_without_a_mask_an_all_true_mask_changes_nothing():
     assert_close(masked.values, trunk(_tokens())[0].values)
 
 
-def test_pre_post_and_parallel_are_the_formulas():
+def test_the_placements_are_their_formulas():
     pattern = (AttentionSettings(heads=2),)
     tokens = _tokens()
     x = tokens.values
@@ -134,6 +135,8 @@ def test_pre_post_and_parallel_are_the_formulas():
         elif placement == "post":
             middle = block.mixer_norm(x + mix(x))
             expected = block.channel_norm(middle + block.channel(middle))
+        elif placement == "single":
+            expected = x + block.channel(block.channel_norm(mix(block.mixer_norm(x))))
         else:
             normed = block.mixer_norm(x)
             expected = x + mix(normed) + block.channel(normed)
@@ -300,6 +303,8 @@ def test_a_wrong_width_is_refused():
         ({"depth": 2, "stages": (StageSettings(depth=1, pattern=TWO_WAY),)}, "depth=2 has no effect beside 'stages'"),
         ({"pattern": TWO_WAY, "heads": 3}, "heads"),
         ({"pattern": TWO_WAY, "tied": 2, "norm": BatchNormSettings()}, "choose another norm or tied=1"),
+        ({"stages": (LOOP,), "norm": BatchNormSettings()}, "choose another norm or loops=1"),
+        ({"pattern": (PoolingSettings(), None), "channel": None}, "block 1 of a stage has neither"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(given_settings, message):
@@ -307,9 +312,17 @@ def test_settings_that_contradict_each_other_are_refused(given_settings, message
         TrunkSettings(width=8, **given_settings)
 
 
+def test_input_cannot_be_injected_into_a_single_loop():
+    with pytest.raises(ValidationError, match="inject=true has no effect with loops=1"):
+        StageSettings(depth=1, pattern=TWO_WAY, inject=True)
+
+
 def test_settings_survive_a_round_trip_through_plain_data():
     first = TrunkSettings(width=8, pattern=CAUSAL, norm=RMSNormSettings(), channel=GLUSettings())
     assert TrunkSettings.model_validate(first.model_dump(mode="json")) == first
+    hybrid = StageSettings(depth=2, pattern=(None, CAUSAL[0]), channels=(MLPSettings(), None), placement="single")
+    second = TrunkSettings(width=8, stages=(hybrid, LOOP))
+    assert TrunkSettings.model_validate(second.model_dump(mode="json")) == second
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)

@@ -11,3 +11,16 @@ def scalar_decay_cost(
     """
     a_head = chunk * head_width + 2 * state * head_width
     return float(batch) * length * (heads * a_head + groups * chunk * state)
+
+
+def scalar_decay_bytes(
+    batch: int, length: int, heads: int, head_width: int, state: int, groups: int, chunk: int, item: int = 4
+) -> float:
+    """Memory traffic [byte] of one forward pass whose chunks stay in fast memory, for numbers of `item` bytes.
+
+    Every input is read and y written once; the state, in float32, is written and read once a chunk, and the
+    log-decay is float32 too.
+    """
+    tokens = float(batch) * length
+    sequences = tokens * item * (2 * heads * head_width + 2 * groups * state)
+    return sequences + 4 * heads * (tokens + 2 * tokens / chunk * head_width * state)

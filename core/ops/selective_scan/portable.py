@@ -6,15 +6,19 @@ Axis letters: t steps of a chunk, b batch, g groups, r channels of a group, n st
 from typing import Any, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from armillary.core.ops.custom import custom_op
 from armillary.core.ops.precision import accumulation_dtype, full_precision
 
+CHUNK = 16
+Three = tuple[Tensor, Tensor, Tensor]
+Six = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
-def selective_scan(
+
+def selective_scan_portable(
     x: Float[Tensor, "b l d"],
     dt: Float[Tensor, "b l d"],
     A: Float[Tensor, "d n"],
@@ -23,68 +27,125 @@ def selective_scan(
     D: Float[Tensor, " d"] | None = None,
     z: Float[Tensor, "b l d"] | None = None,
     initial_state: Float[Tensor, "b d n"] | None = None,
+    path: Int[Tensor, " l"] | None = None,
+    reverse: bool = False,
     *,
-    chunk: int = 16,
+    chunk: int | None = None,
 ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b d n"]]:
-    """h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t; y_t = C_t·h_t + D x_t, times silu(z_t). Returns y and the last h.
-
-    `dt` is the positive step size; a step of zero leaves the state as it is. `A` is negative. Channels
-    share rows of B and C in g groups of d / g neighbours. Input B is discretised to first order, dt·B.
-    The state is float32, or float64 if x is; y has the dtype of x. Both results carry gradients,
-    once differentiable. Memory: the state is kept once every `chunk` steps and recomputed in between.
-
-    References:
-        Gu and Dao 2023, "Mamba: linear-time sequence modeling with selective state spaces", algorithm 2.
-    """
+    """See `selective_scan`; another order than that of the sequence costs a copy of x, dt, B, C and y."""
     dtype = accumulation_dtype(x)
     if initial_state is None:
         initial_state = torch.zeros(x.shape[0], *A.shape, dtype=dtype, device=x.device)
     wide = [tensor.to(dtype) for tensor in (x, dt, A, B, C, initial_state)]
-    y, state = cast(tuple[Tensor, Tensor], _Scan.apply(*wide, chunk))  # pyright: ignore[reportUnknownMemberType]
+    visited = [tensor if i in (2, 5) else _visit(tensor, path, reverse) for i, tensor in enumerate(wide)]
+    y, state, _ = cast(Three, _scan(*visited, chunk or CHUNK))
+    y = _visit(y, None if path is None else _inverse(path, reverse), reverse and path is None)
     y = y if D is None else y + D.to(dtype) * wide[0]
     y = y if z is None else y * functional.silu(z.to(dtype))
     return y.to(x.dtype), state
 
 
-class _Scan(torch.autograd.Function):
-    """The bare recurrence y_t = C_t·h_t; keeps chunk borders and rebuilds the states between them in backward."""
+def _visit(tensor: Tensor, path: Tensor | None, reverse: bool) -> Tensor:
+    """Rows (b l ...) in the order in which a scan visits them."""
+    if path is None:
+        return tensor.flip(1) if reverse else tensor
+    return tensor.index_select(1, path.flip(0) if reverse else path)
 
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
-        *tensors, chunk = inputs
-        x, dt, A, B, C, state = _time_first(*tensors)
-        ctx.spans = _spans(x.shape[0], chunk)
-        scratch = _Scratch(x, A, chunk)
-        borders, outputs = [state], [x[:0]]
-        with full_precision(x):
-            for span in ctx.spans:
-                states, free = scratch.run(x[span], dt[span], A, B[span], borders[-1])
-                outputs.append(_over_states(states, C[span, ..., None, :], free))
-                borders.append(states[-1].clone())
-        ctx.save_for_backward(x, dt, A, B, C, *borders[:-1])
-        return torch.cat(outputs).flatten(2).transpose(0, 1), borders[-1].flatten(1, 2)
 
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grads: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        """λ_t = C_t gy_t + a_{t+1} λ_{t+1}, from the last chunk to the first."""
-        x, dt, A, B, C, *borders = ctx.saved_tensors
-        grad_y = torch.unflatten(grads[0].transpose(0, 1), -1, x.shape[2:]).contiguous()
-        carry, grad_A = torch.unflatten(grads[1], 1, x.shape[2:]), torch.zeros_like(A)
-        scratch = _Scratch(x, A, max((span.stop - span.start for span in ctx.spans), default=0))
-        parts: list[tuple[Tensor, ...]] = [(x[:0], dt[:0], B[:0], C[:0])]
-        with full_precision(x):
-            for span, border in reversed(list(zip(ctx.spans, borders, strict=True))):
-                *part, grad_A_part, carry = scratch.backward(
-                    x[span], dt[span], A, B[span], C[span], border, grad_y[span], carry
-                )
-                parts.append(tuple(part))
-                grad_A += grad_A_part
-        by_input = (torch.cat(pieces[::-1]).transpose(0, 1) for pieces in zip(*parts, strict=True))
-        grad_x, grad_dt, grad_B, grad_C = by_input
-        return grad_x.flatten(2), grad_dt.flatten(2), grad_A.flatten(0, 1), grad_B, grad_C, carry.flatten(1, 2), None
+def _inverse(path: Tensor, reverse: bool) -> Tensor:
+    """The step at which each token is visited."""
+    steps = torch.argsort(path)
+    return len(path) - 1 - steps if reverse else steps
+
+
+@custom_op("selective_scan_portable")
+def _scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor, chunk: int) -> Three:
+    """The bare recurrence y_t = C_t·h_t: y, the last state, and the state before each chunk, (chunks b d n)."""
+    x, dt, rate, weight, read, state = _time_first(x, dt, A, B, C, initial_state)
+    spans = _spans(x.shape[0], chunk)
+    scratch, state = _Scratch(x, rate, chunk), state.clone()
+    borders, outputs = state.new_empty(len(spans), *state.shape), [x[:0]]
+    with full_precision(x):
+        for border, span in zip(borders.unbind(), spans, strict=True):
+            border.copy_(state)
+            states, free = scratch.run(x[span], dt[span], rate, weight[span], border)
+            outputs.append(_over_states(states, read[span, ..., None, :], free))
+            state.copy_(states[-1])
+    return torch.cat(outputs).flatten(2).transpose(0, 1), state.flatten(1, 2), borders.flatten(2, 3)
+
+
+@custom_op("selective_scan_portable_backward")
+def _scan_back(
+    grad_y: Tensor,
+    grad_state: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    borders: Tensor,
+    chunk: int,
+) -> Six:
+    """λ_t = C_t gy_t + a_{t+1} λ_{t+1}, from the last chunk to the first: gradients of the six tensors of `_scan`."""
+    x, dt, rate, weight, read, carry = _time_first(x, dt, A, B, C, grad_state)
+    groups = x.shape[2:]
+    grad_y = torch.unflatten(grad_y.transpose(0, 1), -1, groups).contiguous()
+    spans, grad_A, carry = _spans(x.shape[0], chunk), torch.zeros_like(rate), carry.clone()
+    scratch = _Scratch(x, rate, chunk)
+    parts: list[tuple[Tensor, ...]] = [(x[:0], dt[:0], weight[:0], read[:0])]
+    with full_precision(x):
+        for span, border in reversed(list(zip(spans, torch.unflatten(borders, 2, groups).unbind(), strict=True))):
+            *part, grad_A_part, carry = scratch.backward(
+                x[span], dt[span], rate, weight[span], read[span], border, grad_y[span], carry
+            )
+            parts.append(tuple(part))
+            grad_A += grad_A_part
+    grad_x, grad_dt, grad_B, grad_C = (torch.cat(pieces[::-1]).transpose(0, 1) for pieces in zip(*parts, strict=True))
+    return grad_x.flatten(2), grad_dt.flatten(2), grad_A.flatten(0, 1), grad_B, grad_C, carry.flatten(1, 2)
+
+
+def _like_rows(tensor: Tensor) -> Tensor:
+    """Shaped as (b l ...), with the tokens outermost in memory: as the scan gives its rows."""
+    return tensor.new_empty(tensor.shape[1], tensor.shape[0], *tensor.shape[2:]).transpose(0, 1)
+
+
+@_scan.register_fake
+def _(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state: Tensor, chunk: int) -> Three:
+    state = x.new_empty(x.shape[0], *A.shape)
+    return _like_rows(x), state, x.new_empty(-(-x.shape[1] // chunk), *state.shape)
+
+
+@_scan_back.register_fake
+def _(
+    grad_y: Tensor,
+    grad_state: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    borders: Tensor,
+    chunk: int,
+) -> Six:
+    x_grad, dt_grad, B_grad, C_grad = map(_like_rows, (x, dt, B, C))
+    return x_grad, dt_grad, A.new_empty(A.shape), B_grad, C_grad, x.new_empty(x.shape[0], *A.shape)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Three) -> None:
+    ctx.chunk = inputs[6]
+    ctx.save_for_backward(*inputs[:5], output[2])
+    ctx.set_materialize_grads(False)
+
+
+def _gradients(ctx: Any, grad_y: Tensor | None, grad_state: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors  # once: a checkpointed block unpacks them a single time
+    x, A = saved[0], saved[2]
+    grad_y = torch.zeros_like(x) if grad_y is None else grad_y
+    grad_state = x.new_zeros(x.shape[0], *A.shape) if grad_state is None else grad_state
+    return (*_scan_back(grad_y, grad_state, *saved, ctx.chunk), None)
+
+
+_scan.register_autograd(_gradients, setup_context=_save)
 
 
 def _time_first(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, state: Tensor) -> tuple[Tensor, ...]:

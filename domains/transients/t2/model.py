@@ -33,12 +33,15 @@ _FIT_ITEMS = 4000  # objects from which the scaler is estimated
 
 
 def trunk_settings(settings: T2Settings) -> TrunkSettings:
-    """t2's encoder: post-norm blocks of attention and a ReLU network, dropout at the end of each branch."""
+    """t2's encoder: post-norm blocks of attention and a ReLU network, dropout at the end of each branch.
+
+    Other mixers or another channel mixer may stand in their place.
+    """
     return TrunkSettings(
         width=settings.width,
         depth=settings.blocks,
-        pattern=(AttentionSettings(heads=settings.heads),),
-        channel=MLPSettings(hidden=settings.feedforward, activation="relu"),
+        pattern=settings.pattern or (AttentionSettings(heads=settings.heads),),
+        channel=settings.channel or MLPSettings(hidden=settings.feedforward, activation="relu"),
         norm=LayerNormSettings(eps=_NORM_EPS),
         placement="post",
         dropout=settings.dropout,

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from armillary.core.config import Settings
+from armillary.core.config.channels import ChannelSettings
+from armillary.core.config.mixers import MixerSettings
 
 
 class GaussianProcessSettings(Settings):
@@ -42,6 +44,10 @@ class T2Settings(Settings):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     steps: PositiveInt = Field(default=100, description="evenly spaced times of the Gaussian process")
     redshift_mode: Literal["M", "L"] = "M"
+    pattern: tuple[MixerSettings, ...] = Field(
+        default=(), description="mixers of the blocks; none: the paper's attention"
+    )
+    channel: ChannelSettings | None = Field(default=None, description="None: the paper's ReLU network")
     process: GaussianProcessSettings = GaussianProcessSettings()
 
     @model_validator(mode="after")

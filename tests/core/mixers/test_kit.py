@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from armillary.core.config.mixers import AttentionSettings, PoolingSettings
 from armillary.core.config.settings import Settings
 from armillary.core.mixers import Attention, Capabilities, Pooling
+from armillary.core.mixers.grids import from_grid, grid_of, to_grid
 from armillary.core.testing import check_mixer
 from armillary.core.testing import mixers as kit
-from armillary.core.tokens import Tokens
+from armillary.core.tokens import Grid, Tokens
 
 WIDTH = 8
 
@@ -40,7 +41,7 @@ class Flawed(nn.Module):
     def step(self, tokens: Tokens, state: Any) -> tuple[Tensor, Any]:
         return self(tokens, state)
 
-    def cost(self, batch: int, length: int) -> float:
+    def cost(self, batch: int, length: int, grid: Grid | None = None) -> float:
         return batch * length * (length if self.flaw == "cost grows faster" else 1.0)
 
     def _sum(self, signal: Tensor) -> Tensor:
@@ -75,6 +76,69 @@ def test_the_table_builds_the_mixer_when_no_factory_is_given() -> None:
 def test_a_flaw_is_found_and_named(flaw: str, check: kit.Check, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
         check(lambda: Flawed(flaw), WIDTH)
+
+
+class FlawedOnGrids(nn.Module):
+    """Each token plus the mean over its row of a grid, right unless a flaw is asked for."""
+
+    def __init__(self, flaw: str = "") -> None:
+        super().__init__()
+        self.flaw, self.project = flaw, nn.Linear(WIDTH, WIDTH, bias=False)
+        order = "l axis" if flaw == "declares too much" else "l"
+        self.capabilities = Capabilities(causal=False, streaming=False, cost_order=order, grid_ranks=(2,))
+
+    def forward(self, tokens: Tokens, state: Any = None, context: Tokens | None = None) -> tuple[Tensor, Any]:
+        if state is not None or context is not None or tokens.segments is not None:
+            raise ValueError("a mean over rows knows one grid of tokens only")
+        grid = tokens.grid if self.flaw == "takes any rank" and tokens.grid else grid_of(tokens, "mean", (2,))
+        signal = self.project(tokens.values if self.flaw == "reads masked tokens" else tokens.zeroed())
+        if self.flaw == "ignores the grid":
+            return signal + signal.sum(1, keepdim=True), None
+        if self.flaw == "not finite on a line" and grid.extents[0] == 1:
+            return signal / 0, None
+        if self.flaw == "all pairs":
+            return signal + (signal @ signal.mT) @ signal, None
+        laid = to_grid(signal, grid)
+        return signal + from_grid(laid.sum(-2, keepdim=True).expand_as(laid), grid), None
+
+    def step(self, tokens: Tokens, state: Any) -> tuple[Tensor, Any]:
+        return self(tokens, state)
+
+    def cost(self, batch: int, length: int, grid: Grid | None = None) -> float:
+        return batch * length * (1.0 + (grid.extents[1] if grid and self.flaw == "cost grows along an axis" else 0))
+
+
+def test_a_sound_mixer_of_grids_passes() -> None:
+    check_mixer(Settings(), WIDTH, factory=lambda width, settings: FlawedOnGrids())
+
+
+@pytest.mark.parametrize(
+    ("flaw", "check", "message"),
+    [
+        ("takes any rank", kit.check_grid, "declared unable to take a grid of 1 axes"),
+        ("ignores the grid", kit.check_grid, r"extents \(3, 5\) and \(5, 3\) give the same output"),
+        ("reads masked tokens", kit.check_mask, r"(?s)depend on masked tokens.*on a grid of extents \(3, 5\)"),
+        ("not finite on a line", kit.check_odd_grids, r"(?s)not finite.*on a grid of extents \(1, 1\)"),
+        ("cost grows along an axis", kit.check_cost, "declared l, but twice the extent of each of 2 axes costs"),
+        ("declares too much", kit.check_cost, "declared l axis, but twice the extent of each of 2 axes costs 4.000"),
+        ("all pairs", kit.check_work, "declared l, but twice the extent of one of 2 axes writes"),
+    ],
+)
+def test_a_flaw_on_grids_is_found_and_named(flaw: str, check: kit.Check, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check(lambda: FlawedOnGrids(flaw), WIDTH)
+
+
+def test_a_mixer_may_refuse_periodic_axes_but_no_others() -> None:
+    class Flat(FlawedOnGrids):
+        def forward(self, tokens: Tokens, state: Any = None, context: Tokens | None = None) -> tuple[Tensor, Any]:
+            if tokens.grid and (any(tokens.grid.periodic) or self.flaw == "refuses all"):
+                raise ValueError("no rings, please")
+            return super().forward(tokens, state, context)
+
+    kit.check_gradient(Flat, WIDTH)
+    with pytest.raises(ValueError, match="no rings"):
+        kit.check_gradient(lambda: Flat("refuses all"), WIDTH)
 
 
 def test_a_mean_over_masked_tokens_is_found() -> None:

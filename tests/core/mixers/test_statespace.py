@@ -1,7 +1,9 @@
 """Mamba and Mamba-2: the equations of their blocks, initialisation, and marks for the optimiser."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -137,3 +139,83 @@ def test_a_masked_token_in_the_middle_leaves_the_state_of_the_scan_as_it_is() ->
     with_gap = mixer(Tokens(signal(), mask=mask))[0]
     without = mixer(Tokens(torch.cat([signal()[:, :7], signal()[:, 11:]], 1)))[0]
     torch.testing.assert_close(with_gap[:, mask[0]], without)
+
+
+STREAMING = {
+    "mamba": lambda: Mamba(WIDTH, MambaSettings(state=4)),
+    "mamba2": lambda: Mamba2(WIDTH, Mamba2Settings(head_width=8, state=3, groups=2)),
+}
+
+
+@pytest.fixture(params=STREAMING)
+def layer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[nn.Module]:
+    """A layer in single precision, and a guard that its fused step runs in the test."""
+    module, name = f"armillary.core.mixers.{request.param}", f"{request.param}_step"
+    fused, calls = getattr(import_module(module), name), []
+    monkeypatch.setattr(f"{module}.{name}", lambda *inputs: calls.append(name) or fused(*inputs))
+    yield STREAMING[request.param]()
+    assert calls
+
+
+def one_token(seed: int = 0) -> Tokens:
+    return Tokens(torch.randn(2, 1, WIDTH, generator=torch.Generator().manual_seed(seed)))
+
+
+def assert_steps_as_a_whole(layer: nn.Module) -> None:
+    """Four tokens in fused steps and in one call; the states handed in stay as they were."""
+    tokens, state = Tokens(signal(4).float()), None
+    with torch.no_grad():
+        whole, after = layer(tokens)
+        for t in range(4):
+            before = None if state is None else [part.clone() for part in state]
+            mixed, next_state = layer.step(Tokens(tokens.values[:, t : t + 1]), state)
+            torch.testing.assert_close(mixed, whole[:, t : t + 1], rtol=1e-4, atol=1e-5)
+            for part, copy in zip(state or (), before or (), strict=True):
+                assert torch.equal(part, copy)
+            state = next_state
+    for part, expected in zip(state, after, strict=True):
+        torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fused_steps_equal_the_whole_sequence(layer: nn.Module) -> None:
+    assert_steps_as_a_whole(layer)
+
+
+def test_a_fused_step_follows_every_change_of_the_weights(layer: nn.Module) -> None:
+    def optimiser_step() -> None:
+        optimiser = torch.optim.SGD(layer.parameters(), lr=0.1)
+        layer(Tokens(signal().float()))[0].square().mean().backward()
+        optimiser.step()
+
+    def replaced_data() -> None:
+        for parameter in layer.parameters():
+            parameter.data = parameter.data * 1.1
+
+    def replaced_parameter() -> None:
+        layer.in_proj.weight = nn.Parameter(layer.in_proj.weight * 0.9)
+
+    changes = (
+        optimiser_step,
+        replaced_data,
+        replaced_parameter,
+        lambda: layer.load_state_dict({name: value * 1.1 for name, value in layer.state_dict().items()}),
+        lambda: layer.double().float(),
+    )
+    for change in changes:
+        with torch.no_grad():
+            layer.step(one_token(), None)
+        change()
+        assert_steps_as_a_whole(layer)
+
+
+@pytest.mark.parametrize("kind", STREAMING)
+def test_a_step_that_cannot_be_fused_takes_the_whole_layer(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(f"armillary.core.mixers.{kind}.{kind}_step")
+    layer, one = STREAMING[kind](), one_token()
+    mask = torch.tensor([[True], [False]])
+    layer.step(one, None)[0].sum().backward()
+    with torch.no_grad():
+        layer.step(replace(one, mask=mask), None)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer.step(one, None)
+        layer.double().step(one.with_values(one.values.double()), None)

@@ -9,7 +9,7 @@ DOMAIN = Domain(
     title="Toy waves",
     summary="fast or slow waves",
     cards="armillary_toy.cards",
-    recipes={"simulated": Lazy("armillary_toy.settings:simulated")},
+    recipes={name: Lazy(f"armillary_toy.settings:{name}") for name in ("simulated", "trunk")},
     uses=Lazy("armillary_toy.settings:uses"),
     formats=(".csv", ".nc"),
     **{

@@ -10,9 +10,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from armillary.core.config.trunk import TrunkSettings
 from armillary.core.domain import Batch, Item, Metric, MetricSet, ReadOptions, Split, TrunkNeeds
 from armillary.core.errors import DataError
 from armillary.core.random import derive_rng
+from armillary.core.tokens import Tokens
+from armillary.core.trunk import Trunk
 from armillary_toy.settings import ToyRun
 
 _LENGTH = 24
@@ -104,6 +107,8 @@ class Net(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(_LENGTH, width), nn.Tanh(), nn.Dropout(config.model.dropout), nn.Linear(width, 2)
         )
+        if config.model.trunk is not None:
+            self.layers = Tokenised(config.model.trunk)
         self.register_buffer("centre", torch.zeros(()))
 
     def fit(self, items: Waves) -> None:
@@ -127,6 +132,19 @@ class Net(nn.Module):
 
     def after_step(self) -> None:
         """Nothing."""
+
+
+class Tokenised(nn.Module):
+    """A trunk over the points of a wave."""
+
+    def __init__(self, settings: TrunkSettings) -> None:
+        super().__init__()
+        self.enter, self.trunk = nn.Linear(1, settings.width), Trunk(settings)
+        self.leave = nn.Linear(settings.width, 2)
+
+    def forward(self, value: Tensor) -> Tensor:
+        mixed, _ = self.trunk(Tokens(self.enter(value[..., None])))
+        return self.leave(mixed.values.mean(1))
 
 
 def build(config: ToyRun, trunk: nn.Module | None = None) -> nn.Module:

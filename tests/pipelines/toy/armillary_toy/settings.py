@@ -1,6 +1,8 @@
 """Settings of the toy domain, free of torch."""
 
 from armillary.core.config import EvaluateSettings, OptimSettings, RunConfig, Settings, TrainSettings
+from armillary.core.config.mixers import AttentionSettings
+from armillary.core.config.trunk import TrunkSettings
 
 
 class ToyData(Settings):
@@ -11,10 +13,11 @@ class ToyData(Settings):
 
 
 class ToyModel(Settings):
-    """A small network with dropout."""
+    """A small network with dropout; with a trunk, each point of a wave is a token."""
 
     width: int = 16
     dropout: float = 0.3
+    trunk: TrunkSettings | None = None
 
 
 class ToyRun(RunConfig):
@@ -32,6 +35,12 @@ def simulated() -> ToyRun:
         train=TrainSettings(epochs=5, batch_size=16, threads=1),
         evaluate=EvaluateSettings(resamples=50),
     )
+
+
+def trunk() -> ToyRun:
+    """Waves through a trunk."""
+    settings = TrunkSettings(width=8, depth=2, pattern=(AttentionSettings(heads=2, rotary=True),))
+    return simulated().model_copy(update={"recipe": "toy/trunk", "model": ToyModel(trunk=settings)})
 
 
 def uses(config: ToyRun) -> tuple[str, ...]:

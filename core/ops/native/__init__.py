@@ -1,0 +1,1 @@
+"""Sources that all native kernels share; the built library lies here too."""

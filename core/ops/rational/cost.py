@@ -1,0 +1,14 @@
+"""Counted cost of the group rational activation."""
+
+
+def rational_cost(elements: int) -> float:
+    """Multiply-adds [MAC] of one forward pass over `elements` numbers: five each for P and four for Q.
+
+    The division is not counted.
+    """
+    return 9.0 * elements
+
+
+def rational_bytes(elements: int, itemsize: int = 4, *, backward: bool = False) -> float:
+    """Bytes moved at least by one pass: x read and y written; backward, two read and the gradient of x written."""
+    return (3.0 if backward else 2.0) * elements * itemsize

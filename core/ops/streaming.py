@@ -1,0 +1,42 @@
+"""What the fused streaming steps of whole layers share: when they can serve a call, and how they see their tensors."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from armillary.core.ops.checks import check_alike, check_shape
+
+_transformed = cast(Any, torch).__dict__["_C"]._are_functorch_transforms_active
+
+
+def fusing_problem(tensors: Iterable[Tensor | None]) -> str | None:
+    """Why a kernel that torch does not see cannot serve these tensors; None if it can."""
+    if torch.compiler.is_compiling() or _transformed():
+        return "the fused step cannot be traced or mapped"
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        return "the fused step has no gradient; a loop under torch.no_grad() can use it"
+    return None
+
+
+def check_step(
+    op: str, tensors: Mapping[str, Tensor | None], expected: Mapping[str, tuple[str, tuple[int, ...]]]
+) -> None:
+    """Every tensor has the axes and shape that `expected` names, is real, and lies where the first one lies.
+
+    Raises:
+        ValueError: naming the argument, what was expected and what was got.
+    """
+    for name, (axes, shape) in expected.items():
+        tensor = tensors[name]
+        if tensor is not None and tensor.shape != shape:
+            check_shape(op, name, tensor, shape, axes)
+    check_alike(op, **tensors)
+
+
+def as_plain(tensor: Tensor | None) -> Tensor | None:
+    """The tensor as a kernel reads it: float32, contiguous."""
+    if tensor is None or (tensor.dtype is torch.float32 and tensor.is_contiguous()):
+        return tensor
+    return tensor.float().contiguous()
