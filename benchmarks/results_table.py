@@ -1,10 +1,10 @@
-"""The README's table of results, made of the JSON files of finished cells.
+"""The README's tables of results, made of the JSON files in benchmarks/results/.
 
-    python benchmarks/results_table.py            print the table
-    python benchmarks/results_table.py --write    put it between the markers in README.md
+    python benchmarks/results_table.py            print the tables
+    python benchmarks/results_table.py --write    put them between their markers in README.md
 
-A cell is a file in benchmarks/results/ with the keys cell, machine, command and result, the last being what
-`armillary evaluate --json` prints. Other files there are passed over.
+A cell is a file with the keys cell, machine, command and result, the last being what `armillary evaluate --json`
+prints. The table of mixers is that of `armillary compare`, the table of ops is made by benchmarks/ops.py.
 """
 
 import argparse
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from armillary.core.files import atomic_write
+from armillary.pipelines.compare_table import quality_rows
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
+MIXERS, OPS = RESULTS / "compare-raw-spcc.json", RESULTS / "ops.json"
 
 Cell = Mapping[str, Any]
 
@@ -52,26 +53,75 @@ def render(cells: Sequence[Cell]) -> str:
         return _EMPTY
     header = ["cell", "data", "objects", "method", *(f"{name} {_arrow(metric)}" for metric, name in _COLUMNS.items())]
     rows = [row for cell in cells for row in _rows(cell)]
-    lines = [header, ["---"] * len(header), *rows]
     machines = sorted({_machine(cell) for cell in cells})
     notes = [
         "Bold: the metric that chose the checkpoint, not the best value.",
         f"Made with {'; '.join(machines)}. Commands, versions and times: one file a cell in `benchmarks/results/`.",
     ]
-    return "\n".join([*("| " + " | ".join(line) + " |" for line in lines), "", *notes])
+    return "\n".join([_markdown([header, *rows]), "", *notes])
 
 
-def insert(text: str, table: str) -> str:
-    """The text with the table between its markers.
+def render_mixers(result: Mapping[str, Any]) -> str:
+    """The table of a comparison of mixers."""
+    seeds = max(len(entry["seeds"]) for entry in result["entries"])
+    kind = "simulated data" if result["simulated"] else "observed data"
+    measured = next((entry for entry in result["entries"] if entry["machine"]), None)
+    note = (
+        f"`{result['recipe']}` ({kind}), {result['items']} objects of the {result['split']} split, "
+        f"{result['budget']} steps of {result['batch_size']}; mean ± standard deviation over {seeds} seeds."
+    )
+    if measured:
+        note += f" Times: {_machine(measured)}, {measured['threads']} thread(s)."
+    return "\n".join([_markdown(quality_rows(result)), "", note])
+
+
+def render_ops(result: Mapping[str, Any]) -> str:
+    """The table of the ops' benchmark: ours and the peer in one run."""
+    rows = [["op", "shape", "ours [ms]", "peer [ms]", "ratio", "asked", "error of values, gradients"]]
+    for case in result["cases"].values():
+        ours = case["seconds"][f"armillary {case['active']}"]["median"]
+        shape = " ".join(f"{name}={size}" for name, size in case["shape"].items())
+        error = f"{case['error']['worst_output']:.0e}, {_error(case['error'].get('worst_gradient'))}"
+        for target in case["targets"]:
+            peer = case["seconds"].get(target.get("against"))
+            told = "-" if peer is None else f"{target['against']}: {1000 * peer['median']:.3g}"
+            reached = "" if target["reached"] else " (not reached)"
+            ratio = "-" if target["ratio"] is None else f"{target['ratio']:.3g}{reached}"
+            name = f"{case['title']}, {case['pass']}"
+            rows.append([name, shape, f"{1000 * ours:.3g}", told, ratio, target["target"], error])
+    return _markdown(rows)
+
+
+def _error(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0e}"
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    header, *body = rows
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *body))
+
+
+def insert(text: str, name: str, table: str) -> str:
+    """The text with a table between the markers of its name.
 
     Raises:
         ValueError: the text does not have each marker once, in order.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"expected one {BEGIN} and then one {END}; put each on a line of its own.")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    first, last = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise ValueError(f"expected one {first} and then one {last}; put each on a line of its own.")
+    return f"{before}{first}\n{table}\n{last}{after}"
+
+
+def tables() -> dict[str, str]:
+    """Every table of the README, by the name of its markers."""
+    return {
+        "results": render(load_cells(RESULTS)),
+        "mixers": render_mixers(json.loads(MIXERS.read_text(encoding="utf-8"))),
+        "ops": render_ops(json.loads(OPS.read_text(encoding="utf-8"))),
+    }
 
 
 def _place(cell: Cell) -> tuple[int, str, str]:
@@ -120,14 +170,16 @@ def _machine(cell: Cell) -> str:
 
 
 def main() -> None:
-    """Print the table, or put it into the README."""
+    """Print the tables, or put them into the README."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="rewrite the table in README.md")
-    table = render(load_cells(RESULTS))
+    parser.add_argument("--write", action="store_true", help="rewrite the tables in README.md")
+    found = tables()
     if not parser.parse_args().write:
-        print(table)
+        print("\n\n".join(found.values()))
         return
-    text = insert(README.read_text(encoding="utf-8"), table)
+    text = README.read_text(encoding="utf-8")
+    for name, table in found.items():
+        text = insert(text, name, table)
     with atomic_write(README) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from rich import box
-from rich.table import Table
 from torch import Tensor
 
 from armillary.core.errors import ConfigError, near_miss
@@ -39,22 +37,16 @@ def bench(names: Sequence[str] = (), repeats: int = 5, threads: int | None = Non
         return [row for name in names or OPS for row in _rows(name, repeats)]
 
 
-def bench_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """The rows as a table for people; the tier that a call chooses by itself is marked."""
-    table = Table(box=box.SIMPLE)
-    for header in ("op", "shape"):
-        table.add_column(header, overflow="fold")
-    table.add_column("tier")
-    for header in ("forward [ms]", "and backward [ms]", "error", "of gradients"):
-        table.add_column(header, justify="right")
+def bench_table(rows: Iterable[Mapping[str, Any]]) -> list[list[str]]:
+    """The rows as lines of a table, its header first. Errors are relative, root mean square, against the oracle."""
+    lines = [["op", "shape", "tier (* chosen)", "forward [ms]", "and backward [ms]", "error", "of gradients"]]
     for row in rows:
-        tier = f"{row['tier']} ({row['device']})" + (" *" if row["active"] else "")
-        times = (_number(row[key], ".3g") for key in ("forward_ms", "forward_backward_ms"))
-        errors = (_number(row[key], ".0e") for key in ("value_error", "gradient_error"))
         shape = " ".join(f"{name}={_size(size)}" for name, size in row["shape"].items())
-        table.add_row(row["op"], shape, tier, *times, *errors)
-    table.caption = "* what a call chooses. Errors are relative, root mean square, against the float64 oracle."
-    return table
+        tier = f"{row['tier']} ({row['device']})" + (" *" if row["active"] else "")
+        times = [_number(row[key], ".3g") for key in ("forward_ms", "forward_backward_ms")]
+        errors = [_number(row[key], ".0e") for key in ("value_error", "gradient_error")]
+        lines.append([row["op"], shape, tier, *times, *errors])
+    return lines
 
 
 def _rows(name: str, repeats: int) -> list[dict[str, Any]]:

@@ -197,7 +197,6 @@ def compare(arguments: argparse.Namespace) -> int:
         data_root=arguments.data_root,
         quiet=arguments.quiet,
     )
-    _print_left_out(result["left_out"])
     if arguments.json:
         return _print_json(result)
     mark = "  SIMULATED DATA" if result["simulated"] else ""
@@ -221,18 +220,12 @@ def _growth(arguments: argparse.Namespace, plan: Any, out: Path) -> int:
     result = growth(plan, arguments.mixers, arguments.channels, lengths, out=out, threads=arguments.threads)
     write_json(out / "growth.json", result)
     draw_growth(result).savefig(out / "growth.png", dpi=150)
-    _print_left_out(result["left_out"])
     if arguments.json:
         return _print_json(result)
     header, *rows = growth_rows(result)
     _print_table(header, rows)
     print(f"{out / 'growth.json'}, {out / 'growth.png'}")
     return 0
-
-
-def _print_left_out(left_out: dict[str, str]) -> None:
-    for name, reason in left_out.items():
-        print(f"left out: {name}: {reason}", file=sys.stderr)
 
 
 def ops(arguments: argparse.Namespace) -> int:

@@ -129,11 +129,12 @@ def admitted(config: RunConfig, plan: Plan, mixers: str, channels: str | None) -
     described: dict[str, dict[str, Any]] = {}
     refused: dict[str, str] = {}
     for entrant in contestants(config, mixers, channels, domain.trunk_needs(config)):
-        changed = resolve_recipe(plan.recipe, [*plan.all_overrides, *entrant.overrides]).config
         try:
+            changed = resolve_recipe(plan.recipe, [*plan.all_overrides, *entrant.overrides]).config
             cost = describe(lambda changed=changed: domain.build(changed), domain.example_batch(changed, 1))
         except (ArmillaryError, ValueError, NotImplementedError) as error:
             refused[entrant.name] = str(error).splitlines()[0]
+            print(f"left out: {entrant.name}: {refused[entrant.name]}", file=sys.stderr, flush=True)
             continue
         accepted.append(entrant)
         settings = {override.path: override.value for override in entrant.overrides}
@@ -167,8 +168,13 @@ def _run_all(cells: Sequence[Cell], jobs: int) -> dict[str, str]:
 
 
 def _failures(cells: Sequence[Cell], results: Any) -> dict[str, str]:
-    pairs = zip(cells, results, strict=True)
-    return {f"{cell.contestant.name} seed {cell.seed}": problem for cell, problem in pairs if problem}
+    failures: dict[str, str] = {}
+    for cell, problem in zip(cells, results, strict=True):
+        if problem:
+            name = f"{cell.contestant.name} seed {cell.seed}"
+            failures[name] = problem
+            print(f"failed: {name}: {problem}", file=sys.stderr, flush=True)
+    return failures
 
 
 def run_cell(cell: Cell) -> str | None:

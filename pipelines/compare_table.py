@@ -27,6 +27,7 @@ def summarise(
         "direction": metrics[metrics.primary].direction,
         "simulated": any(cell["simulated"] for cell in cells),
         "items": next((cell["items"] for cell in cells), 0),
+        "batch_size": config.train.batch_size,
         "entries": sorted(entries, key=lambda entry: _order(entry, metrics)),
         "baselines": read_json(baselines) if baselines.exists() else {},
         "left_out": dict(left_out),

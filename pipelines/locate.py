@@ -1,6 +1,7 @@
 """Where the data of a run lie; simulated ones are made on the spot."""
 
 import hashlib
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from armillary.core.cards import Card, list_cards, locate
 from armillary.core.config import RunConfig
 from armillary.core.domain import Domain
 from armillary.core.errors import CardError, near_miss
-from armillary.core.paths import data_root, download_root
+from armillary.core.files import replace_atomically
+from armillary.core.paths import data_root, dataset_folder, download_root
 
 
 def domain_cards(domain: Domain, config: RunConfig) -> list[Card]:
@@ -41,7 +43,22 @@ def _folder(domain: Domain, card: Card, root: Path | None) -> Path:
     except CardError:
         if card.generator is None:
             raise
-        return domain.simulate(card.id, download_root(), 0, "default")
+        return _simulated(domain, card, download_root())
+
+
+def _simulated(domain: Domain, card: Card, root: Path) -> Path:
+    """The default simulation of a card below `root`, whole: others may want it at the same time."""
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{card.id}.") as temporary:
+        made = domain.simulate(card.id, Path(temporary), 0, "default")
+        try:
+            # Another process was faster, and perhaps reads it already.
+            return locate(card, root)
+        except CardError:
+            folder = dataset_folder(root, card.domain, card.id)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            replace_atomically(made, folder)
+            return folder
 
 
 def card_records(domain: Domain, config: RunConfig) -> list[dict[str, Any]]:

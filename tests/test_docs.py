@@ -18,6 +18,7 @@ from armillary.core.config.overrides import parse_set, read_yaml, resolve
 from armillary.core.config.parts import CHANNELS, MIXERS, build_part
 from armillary.core.errors import ConfigError
 from armillary.core.mixers.protocol import Capabilities
+from armillary.core.ops.table import OPS
 from armillary.pipelines.cli import build_parser
 from armillary.pipelines.compare import Plan, admitted
 from armillary.pipelines.config import recipe_config, resolve_recipe
@@ -257,9 +258,9 @@ def test_the_plugin_of_the_documentation_passes_the_conformance_kit(tmp_path: Pa
     assert " 0 failed" in done.stdout
 
 
-def table(mark: str) -> list[dict[str, str]]:
-    """Rows of the table after a mark of docs/mixers.md, by column."""
-    text = (ROOT / "docs" / "mixers.md").read_text(encoding="utf-8")
+def table(mark: str, page: str = "mixers.md") -> list[dict[str, str]]:
+    """Rows of the table after a mark of a page of docs/, by column."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     lines = text.partition(f"<!-- {mark} -->\n")[2].partition("\n\n")[0].splitlines()
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(header, row, strict=True)) for row in rows]
@@ -278,6 +279,8 @@ def ranks(text: str) -> tuple[int, ...]:
 def test_every_mixer_and_channel_mixer_has_its_row():
     assert [row["kind"].strip("`") for row in table("channels")] == list(CHANNELS)
     assert sorted(row["kind"].strip("`") for row in table("mixers")) == sorted(MIXERS)
+    architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert [kind for kind in (*MIXERS, *CHANNELS) if f"`{kind}`" not in architecture] == []
 
 
 @pytest.mark.parametrize("row", table("mixers"), ids=lambda row: row["kind"].strip("`"))
@@ -308,6 +311,14 @@ def test_the_table_of_mixers_says_which_are_causal_and_what_changes_it(row: dict
         assert changed.causal != can.causal
         assert changed.streaming == changed.causal
     assert can.streaming == can.causal
+
+
+def test_the_table_of_ops_says_which_tiers_they_have():
+    told = {
+        row["op"].strip("`"): {tier for tier in ("native", "triton") if row[tier] == "yes"}
+        for row in table("ops", "kernels.md")
+    }
+    assert told == {name: set(op.tiers) - {"reference", "portable"} for name, op in OPS.items()}
 
 
 def anchors(page: Path) -> set[str]:

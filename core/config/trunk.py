@@ -35,6 +35,12 @@ class StageSettings(Settings):
     inject: bool = Field(default=False, description="before every loop but the first, add what entered the stage")
 
     @model_validator(mode="after")
+    def _nothing_left_over(self) -> "StageSettings":
+        _check_length("pattern", len(self.pattern), self.depth)
+        _check_length("channels", len(self.channels), self.depth)
+        return self
+
+    @model_validator(mode="after")
     def _something_to_inject_into(self) -> "StageSettings":
         if self.inject and self.loops == 1:
             raise ValueError("inject=true has no effect with loops=1; set loops to 2 or more, or inject=false")
@@ -94,6 +100,7 @@ class TrunkSettings(Settings):
             raise ValueError(f"a trunk needs either 'pattern' (one stage) or 'stages', got {given}; give one of them")
         if self.stages and self.depth is not None:
             raise ValueError(f"depth={self.depth} has no effect beside 'stages'; set the depth of each stage instead")
+        _check_length("pattern", len(self.pattern), self.depth or len(self.pattern))
         return self
 
     @model_validator(mode="after")
@@ -122,3 +129,12 @@ class TrunkSettings(Settings):
     def all_stages(self) -> tuple[StageSettings, ...]:
         """The stages, whichever way they were given."""
         return self.stages or (StageSettings(depth=self.depth or len(self.pattern), pattern=self.pattern),)
+
+
+def _check_length(name: str, count: int, depth: int) -> None:
+    """Every mixer of a pattern has a block to stand in."""
+    if count > depth:
+        raise ValueError(
+            f"{name} has {count} mixers for depth={depth}, so the last {count - depth} would never be built; "
+            f"set the depth to {count} or more, or shorten {name}"
+        )

@@ -16,7 +16,7 @@ from armillary.core.ops.precision import accumulation_dtype
 from armillary.core.ops.scalar_decay import scalar_decay, scalar_decay_cost
 from armillary.core.tokens import Grid, Tokens
 
-CHUNK = 64  # counted where the settings leave the chunk to the device
+CHUNK = 32  # counted where the settings leave the chunk to the device
 
 
 class RetentionState(NamedTuple):

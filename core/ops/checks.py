@@ -1,8 +1,11 @@
 """Checks of what is handed to an op: one sentence that names the argument, what was expected and what was got."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def check_shape(op: str, name: str, tensor: Tensor | None, expected: Sequence[int], axes: str) -> None:
@@ -39,11 +42,13 @@ def check_divides(op: str, part: str, size: int, whole: str, total: int) -> None
 
 
 def check_alike(op: str, **tensors: Tensor | None) -> None:
-    """All tensors are floating point and lie on the device of the first.
+    """All tensors are floating point, lie on the device of the first, and have no tangent.
 
     Raises:
         ValueError: naming the argument, its dtype or device, and what was expected.
     """
+    if not torch.compiler.is_compiling() and cast(Any, forward_ad)._current_level >= 0:
+        _check_no_tangent(op, tensors)
     first = next(tensor for tensor in tensors.values() if tensor is not None)
     for name, tensor in tensors.items():
         if tensor is None:
@@ -55,3 +60,10 @@ def check_alike(op: str, **tensors: Tensor | None) -> None:
             raise ValueError(
                 f"{op}: {name} lies on {tensor.device}, expected {first.device}, where {leader} lies; move one of them."
             )
+
+
+def _check_no_tangent(op: str, tensors: Mapping[str, Tensor | None]) -> None:
+    # Kernels would drop a tangent without a word.
+    for name, tensor in tensors.items():
+        if tensor is not None and forward_ad.unpack_dual(tensor).tangent is not None:
+            raise ValueError(f"{op}: {name} has a tangent, and ops have no forward-mode derivative; use backward().")

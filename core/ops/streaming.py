@@ -4,17 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from armillary.core.ops.checks import check_alike, check_shape
 
-_transformed = cast(Any, torch).__dict__["_C"]._are_functorch_transforms_active
+_core = cast(Any, torch).__dict__["_C"]
+_PLAIN = (Tensor, nn.Parameter)
 
 
 def fusing_problem(tensors: Iterable[Tensor | None]) -> str | None:
     """Why a kernel that torch does not see cannot serve these tensors; None if it can."""
-    if torch.compiler.is_compiling() or _transformed():
+    if torch.compiler.is_compiling() or _core._are_functorch_transforms_active() or _core._len_torch_dispatch_stack():
         return "the fused step cannot be traced or mapped"
+    if any(tensor is not None and type(tensor) not in _PLAIN for tensor in tensors):
+        return "the fused step reads plain tensors only"
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
         return "the fused step has no gradient; a loop under torch.no_grad() can use it"
     return None

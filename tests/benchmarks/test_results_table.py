@@ -77,9 +77,9 @@ def test_cells_of_one_survey_and_setting_stand_together(table: ModuleType, tmp_p
 
 
 def test_the_table_replaces_what_stood_between_the_markers(table: ModuleType):
-    text = f"above\n{table.BEGIN}\nold\n{table.END}\nbelow\n"
-    assert table.insert(text, "new") == f"above\n{table.BEGIN}\nnew\n{table.END}\nbelow\n"
-    assert table.insert(table.insert(text, "new"), "new") == table.insert(text, "new")
+    text = "above\n<!-- results -->\nold\n<!-- /results -->\nbelow\n"
+    assert table.insert(text, "results", "new") == "above\n<!-- results -->\nnew\n<!-- /results -->\nbelow\n"
+    assert table.insert(table.insert(text, "results", "new"), "results", "new") == table.insert(text, "results", "new")
 
 
 @pytest.mark.parametrize(
@@ -87,10 +87,22 @@ def test_the_table_replaces_what_stood_between_the_markers(table: ModuleType):
 )
 def test_a_text_without_its_markers_is_refused(table: ModuleType, text: str):
     with pytest.raises(ValueError, match="expected one <!-- results -->"):
-        table.insert(text, "new")
+        table.insert(text, "results", "new")
 
 
-def test_the_readme_has_the_table_of_the_committed_results(table: ModuleType):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    wanted = table.insert(text, table.render(table.load_cells(table.RESULTS)))
+def test_an_op_that_misses_its_target_says_so(table: ModuleType):
+    target = {"target": "at least 40 times", "against": "peer", "ratio": 20.0, "reached": False}
+    case = {
+        "title": "scan", "pass": "forward", "shape": {"B": 4}, "active": "native",
+        "seconds": {"armillary native": {"median": 0.01}, "peer": {"median": 0.2}},
+        "error": {"worst_output": 1e-7, "worst_gradient": None}, "targets": [target],
+    }  # fmt: skip
+    _, _, row = rows(table.render_ops({"cases": {"scan": case}}))
+    assert row == ["scan, forward", "B=4", "10", "peer: 200", "20 (not reached)", "at least 40 times", "1e-07, -"]
+
+
+def test_the_readme_has_the_tables_of_the_committed_results(table: ModuleType):
+    text = wanted = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, content in table.tables().items():
+        wanted = table.insert(wanted, name, content)
     assert text == wanted, "results have changed: python benchmarks/results_table.py --write"

@@ -283,7 +283,7 @@ def test_capabilities_follow_from_the_mixers():
     assert _trunk().capabilities.cost_order == "l^2"
     assert _trunk(pattern=CAUSAL[1:]).capabilities.cost_order == "l"
     assert not _trunk(pattern=(*CAUSAL, PoolingSettings())).capabilities.causal
-    merged = (StageSettings(depth=1, pattern=CAUSAL), StageSettings(depth=1, pattern=CAUSAL, resample="down2"))
+    merged = (StageSettings(depth=1, pattern=CAUSAL[:1]), StageSettings(depth=1, pattern=CAUSAL[:1], resample="down2"))
     trunk = Trunk(TrunkSettings(width=WIDTH, stages=merged))
     assert not trunk.capabilities.causal
     with pytest.raises(ValueError, match="cannot run token by token"):
@@ -299,8 +299,8 @@ def test_a_wrong_width_is_refused():
     ("given_settings", "message"),
     [
         ({}, "got neither"),
-        ({"pattern": TWO_WAY, "stages": (StageSettings(depth=1, pattern=TWO_WAY),)}, "got both"),
-        ({"depth": 2, "stages": (StageSettings(depth=1, pattern=TWO_WAY),)}, "depth=2 has no effect beside 'stages'"),
+        ({"pattern": TWO_WAY, "stages": (StageSettings(depth=1, pattern=TWO_WAY[:1]),)}, "got both"),
+        ({"depth": 2, "stages": (StageSettings(depth=1, pattern=TWO_WAY[:1]),)}, "depth=2 has no effect beside 'stages'"),
         ({"pattern": TWO_WAY, "heads": 3}, "heads"),
         ({"pattern": TWO_WAY, "tied": 2, "norm": BatchNormSettings()}, "choose another norm or tied=1"),
         ({"stages": (LOOP,), "norm": BatchNormSettings()}, "choose another norm or loops=1"),
@@ -314,7 +314,7 @@ def test_settings_that_contradict_each_other_are_refused(given_settings, message
 
 def test_input_cannot_be_injected_into_a_single_loop():
     with pytest.raises(ValidationError, match="inject=true has no effect with loops=1"):
-        StageSettings(depth=1, pattern=TWO_WAY, inject=True)
+        StageSettings(depth=1, pattern=TWO_WAY[:1], inject=True)
 
 
 def test_settings_survive_a_round_trip_through_plain_data():
@@ -336,3 +336,13 @@ def test_mixed_precision_stays_close_and_gives_finite_gradients(placement):
     exact = trunk(single)[0].values
     # Eight bits through four blocks whose weights are larger than usual.
     assert (output.values - exact).norm() / exact.norm() < 0.1
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_pattern_longer_than_the_depth_is_refused(depth: int) -> None:
+    pattern = (PoolingSettings(), AttentionSettings(), MambaSettings())
+    told = f"pattern has 3 mixers for depth={depth}, so the last {3 - depth} would never be built"
+    with pytest.raises(ValueError, match=told):
+        TrunkSettings(width=8, depth=depth, pattern=pattern)
+    with pytest.raises(ValueError, match=told):
+        StageSettings(depth=depth, pattern=pattern)

@@ -80,9 +80,9 @@ def test_iterates_are_the_outputs_after_fewer_loops():
 
 def test_iterates_pass_through_the_stages_that_split_again():
     stages = (
-        StageSettings(depth=1, pattern=TWO_WAY),
-        StageSettings(depth=1, pattern=TWO_WAY, resample="down2", loops=2),
-        StageSettings(depth=1, pattern=TWO_WAY, resample="up2"),
+        StageSettings(depth=1, pattern=TWO_WAY[:1]),
+        StageSettings(depth=1, pattern=TWO_WAY[:1], resample="down2", loops=2),
+        StageSettings(depth=1, pattern=TWO_WAY[:1], resample="up2"),
     )
     trunk, tokens = _trunk(stages=stages), _tokens()
     first, second = trunk.iterates(tokens, 2)

@@ -58,9 +58,10 @@ def test_the_rank_of_a_grid_mixer_follows_the_recipe(toy: Path):
 
 
 def test_a_pattern_of_several_mixers_is_written_with_plus_and_times(toy: Path):
-    (hybrid,) = of("2*mamba2(head_width=8)+attention")
-    mamba2 = Mamba2Settings(head_width=8, bidirectional=True)
-    assert built(hybrid).pattern == (mamba2, mamba2, AttentionSettings(heads=2, rotary=True))
+    hybrid, twice = of("mamba2(head_width=8)+attention,2*attention")
+    mamba2, attention = Mamba2Settings(head_width=8, bidirectional=True), AttentionSettings(heads=2, rotary=True)
+    assert built(hybrid).pattern == (mamba2, attention)
+    assert built(twice).pattern == (attention, attention)
 
 
 def test_every_mixer_meets_every_channel_mixer(toy: Path):

@@ -24,8 +24,10 @@ def mamba2_step_native(
     """See `mamba2_step`; it has no gradient, and torch sees none of it."""
     (batch, width), (channels, taps), heads = u.shape, conv_weight.shape, A_log.shape[0]
     inner = norm_weight.shape[0]
-    y, next_window = torch.empty(batch, width), torch.empty(batch, taps - 1, channels)
-    next_state = torch.empty(batch, heads, inner // heads, states)
+    y, next_window, next_state = (
+        u.new_empty(shape, dtype=torch.float32)
+        for shape in ((batch, width), (batch, taps - 1, channels), (batch, heads, inner // heads, states))
+    )
     sizes = (batch, width, heads, inner // heads, states, (channels - inner) // (2 * states), taps)
     inputs = (u, window, state, in_proj, conv_weight, conv_bias, dt_bias, A_log, D, norm_weight, out_proj)
     kernel("mamba2_step_forward")(*map(as_plain, inputs), y, next_window, next_state, *sizes)

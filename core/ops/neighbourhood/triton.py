@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from armillary.core.ops.custom import custom_op
-from armillary.core.ops.tuned import Tuned
+from armillary.core.ops.tuned import Tuned, interpreting
 
 FIELDS = tl.constexpr(5)  # of an axis in the table: extent, chains of this row, chains, longest chain, stride
 
@@ -40,6 +40,9 @@ def neighbourhood_attention_triton(
 ) -> Float[Tensor, "b *grid h f"]:
     """See `neighbourhood_attention`. Products in the dtype of the inputs, sums and exponentials in float32."""
     dtype = torch.promote_types(q.dtype, torch.promote_types(k.dtype, v.dtype))
+    if interpreting() and dtype == torch.bfloat16:
+        # The interpreter multiplies bfloat16 as if the bits were integers.
+        dtype = torch.float32
     settings = [int(setting) for settings in (window, dilation, causal, periodic) for setting in settings]
     out, _ = cast(
         tuple[Tensor, Tensor], _forward(*(x.to(dtype) for x in (q, k, v)), bias, mask, extents, settings, scale)

@@ -31,7 +31,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 @custom_op("polynorm_native_backward")
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     rows, width, block = _shape(x)
-    partial = torch.empty(-(-rows // block), SUMS, dtype=torch.float64)
+    partial = x.new_empty(-(-rows // block), SUMS, dtype=torch.float64)
     grads = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
     kernel("polynorm_backward")(grad.contiguous(), x, weight, *grads, partial, rows, width, block, EPS)
     return grads

@@ -30,7 +30,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 @custom_op("polyrelu_native_backward")
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     size, block = x.numel(), _block(x.numel())
-    partial = torch.empty(-(-size // block), SUMS, dtype=torch.float64)
+    partial = x.new_empty(-(-size // block), SUMS, dtype=torch.float64)
     grads = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
     kernel("polyrelu_backward")(grad.contiguous(), x, weight, *grads, partial, size, block)
     return grads

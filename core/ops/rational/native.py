@@ -38,7 +38,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     shape = _shape(x, numerator, denominator)
     rows, groups, *_, block = shape
-    partial = torch.empty(-(-rows // block), groups, COEFFICIENTS, dtype=torch.float64)
+    partial = x.new_empty(-(-rows // block), groups, COEFFICIENTS, dtype=torch.float64)
     grads = torch.empty_like(x), torch.empty_like(numerator), torch.empty_like(denominator)
     kernel("rational_backward")(grad.contiguous(), x, numerator, denominator, *grads, partial, *shape, form_b)
     return grads

@@ -1,5 +1,7 @@
 """The selective scan by the native kernel (CPU, states in float32)."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,8 +47,8 @@ def _forward(
     reverse: bool,
     chunk: int,
 ) -> Three:
-    y, borders = torch.empty(x.shape), torch.empty(border_shape(x, A, chunk))
-    state = torch.zeros(x.shape[0], *A.shape) if initial_state is None else initial_state.float()
+    y, borders = _fresh(x, x.shape), _fresh(x, border_shape(x, A, chunk))
+    state = _zeros(x, (x.shape[0], *A.shape)) if initial_state is None else initial_state.float()
     state = state.transpose(1, 2).clone(memory_format=torch.contiguous_format)
     call = kernel("selective_scan_forward")
     call(*_arguments(x, dt, A, B, C, D, z, path, reverse, chunk), y, borders, state)
@@ -73,9 +75,9 @@ def _backward(
     # Sums over the channels of a group are cut by the sizes alone, so that they do not depend on the threads.
     tasks_a_group = -(-TASKS // max(batch * B.shape[2], 1))
     slices = max(1, min(tasks_a_group, -(-width // (B.shape[2] * BLOCK))))
-    grad_x, grad_dt, grad_z = torch.empty(x.shape), torch.empty(x.shape), None if z is None else torch.empty(x.shape)
-    grad_A, grad_D = torch.zeros(batch, A.shape[1], width), torch.zeros(batch, width)
-    grad_B, grad_C = torch.empty(slices, *B.shape), torch.empty(slices, *B.shape)
+    grad_x, grad_dt, grad_z = _fresh(x, x.shape), _fresh(x, x.shape), None if z is None else _fresh(x, x.shape)
+    grad_A, grad_D = _zeros(x, (batch, A.shape[1], width)), _zeros(x, (batch, width))
+    grad_B, grad_C = _fresh(x, (slices, *B.shape)), _fresh(x, (slices, *B.shape))
     before = grad_state.float().transpose(1, 2).clone(memory_format=torch.contiguous_format)
     given = (*_arguments(x, dt, A, B, C, D, z, path, reverse, chunk), borders.contiguous(), *_rows(grad_y))
     outputs = (grad_x, grad_dt, grad_z, grad_A, grad_D, before, grad_B, grad_C)
@@ -115,6 +117,15 @@ def _arguments(
     skip = None if D is None else D.float().contiguous()
     order = None if path is None else path.long().contiguous()
     return (*rows, decay, skip, order, reverse, *x.shape, *B.shape[2:], chunk)
+
+
+def _fresh(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """What a kernel writes: float32 beside x, whatever torch's default dtype and device are."""
+    return x.new_empty(shape, dtype=torch.float32)
+
+
+def _zeros(x: Tensor, shape: Sequence[int]) -> Tensor:
+    return x.new_zeros(shape, dtype=torch.float32)
 
 
 def _rows(tensor: Tensor | None) -> tuple[Argument, Argument, Argument]:

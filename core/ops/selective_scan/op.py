@@ -103,8 +103,9 @@ def _check_path(path: Tensor | None, x: Tensor) -> None:
         raise ValueError(f"{NAME}: path has dtype {path.dtype}, expected int64 or int32.")
     if path.device != x.device:
         raise ValueError(f"{NAME}: path lies on {path.device}, expected {x.device}, where x lies; move one of them.")
-    # Values can be read neither while tracing nor, without waiting for the device, on a GPU.
-    if path.device.type == "cpu" and not torch.compiler.is_compiling() and not _visits_all(path):
+    # Values can be read neither of a traced tensor nor, without waiting for the device, on a GPU.
+    traced = torch.compiler.is_compiling() or type(path) is not Tensor
+    if path.device.type == "cpu" and not traced and not _visits_all(path):
         raise ValueError(
             f"{NAME}: path is no permutation of 0..{length - 1}; every token must be visited exactly once."
         )

@@ -63,7 +63,7 @@ def _scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, initial_state:
     """The bare recurrence y_t = C_t·h_t: y, the last state, and the state before each chunk, (chunks b d n)."""
     x, dt, rate, weight, read, state = _time_first(x, dt, A, B, C, initial_state)
     spans = _spans(x.shape[0], chunk)
-    scratch, state = _Scratch(x, rate, chunk), state.clone()
+    scratch, state = _Scratch(x, rate, chunk), state.clone(memory_format=torch.contiguous_format)
     borders, outputs = state.new_empty(len(spans), *state.shape), [x[:0]]
     with full_precision(x):
         for border, span in zip(borders.unbind(), spans, strict=True):
@@ -90,7 +90,9 @@ def _scan_back(
     x, dt, rate, weight, read, carry = _time_first(x, dt, A, B, C, grad_state)
     groups = x.shape[2:]
     grad_y = torch.unflatten(grad_y.transpose(0, 1), -1, groups).contiguous()
-    spans, grad_A, carry = _spans(x.shape[0], chunk), torch.zeros_like(rate), carry.clone()
+    # Contiguous, as their shapes are told for tracing: `clone` and `zeros_like` would keep the strides they are given.
+    spans, grad_A = _spans(x.shape[0], chunk), rate.new_zeros(rate.shape)
+    carry = carry.clone(memory_format=torch.contiguous_format)
     scratch = _Scratch(x, rate, chunk)
     parts: list[tuple[Tensor, ...]] = [(x[:0], dt[:0], weight[:0], read[:0])]
     with full_precision(x):
