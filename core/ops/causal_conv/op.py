@@ -11,6 +11,7 @@ OP = Op(
     "causal_conv",
     reference=f"{_HERE}.reference:causal_conv_reference",
     portable=f"{_HERE}.portable:causal_conv_portable",
+    native=f"{_HERE}.native:causal_conv_native",
     triton=f"{_HERE}.triton:causal_conv_triton",
 )
 
@@ -29,7 +30,8 @@ def causal_conv(
     The last of the k taps belongs to the token itself, the first to the oldest one. `history` holds the k - 1 inputs
     before the first, zeros if None: a step is a call with one token and the last k - 1 inputs. A token sees only
     tokens of its own run, that is the number in `runs`; the history belongs to the run of the first token.
-    Sums are float32, or float64 if x is; y has the dtype of x. Once differentiable.
+    Sums are float32, or float64 if x is; y has the dtype of x. Once differentiable by autograd; the native and triton
+    tiers serve torch.func.vmap (one call a slice), not torch.func.grad.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit each other.

@@ -46,8 +46,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor]:
     """The result (b *grid h f) and the log of the softmax's denominator (b *grid h)."""
     problem = _problem(q, k, v, bias, mask, extents, settings, scale)
-    fresh = torch.empty if extents is None else torch.zeros
-    out, logsum = fresh(v.shape), fresh(v.shape[:-1])
+    out, logsum = _fresh(v, v.shape, extents), _fresh(v, v.shape[:-1], extents)
     kernel("neighbourhood_forward")(*problem, out, logsum)
     return out, logsum
 
@@ -68,8 +67,8 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of q, k, v and bias; the last is empty where there is no bias."""
     problem = _problem(q, k, v, bias, mask, extents, settings, scale)
-    grad_q = (torch.empty if extents is None else torch.zeros)(q.shape)
-    grad_k, grad_v, grad_bias = torch.zeros(k.shape), torch.zeros(v.shape), torch.empty(_shape(bias))
+    grad_q, grad_bias = _fresh(q, q.shape, extents), q.new_empty(_shape(bias))
+    grad_k, grad_v = k.new_zeros(k.shape), v.new_zeros(v.shape)
     given = (grad.contiguous(), out.contiguous(), logsum.contiguous())
     kernel("neighbourhood_backward")(*problem, *given, grad_q, grad_k, grad_v, grad_bias)
     return grad_q, grad_k, grad_v, grad_bias
@@ -100,6 +99,11 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ..
 _forward.register_autograd(_differentiate, setup_context=_keep)
 
 
+def _fresh(tensor: Tensor, shape: torch.Size, extents: Tensor | None) -> Tensor:
+    """What a kernel writes, whatever torch's default dtype and device are; it writes to the extents alone."""
+    return tensor.new_empty(shape) if extents is None else tensor.new_zeros(shape)
+
+
 def _shape(bias: Tensor | None) -> torch.Size:
     return torch.Size([0]) if bias is None else bias.shape
 
@@ -116,7 +120,7 @@ def _problem(
 ) -> tuple[Any, ...]:
     """What forward and backward are told about their task, in the order of the kernels."""
     grid = q.shape[1:-2]
-    axes = torch.tensor([*grid, *settings]).reshape(5, len(grid)).T.contiguous()
+    axes = torch.tensor([*grid, *settings], device="cpu").reshape(5, len(grid)).T.contiguous()
     tensors = (tensor if tensor is None else tensor.contiguous() for tensor in (q, k, v, bias, mask))
     sizes = None if extents is None else extents.long().contiguous()
     return *tensors, sizes, axes, len(grid), q.shape[0], q.shape[-2], q.shape[-1], v.shape[-1], scale

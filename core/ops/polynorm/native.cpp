@@ -53,7 +53,8 @@ inline void backward_row(
     const float total = sum(product[k]);
     partial[POWERS - 1 - k] += static_cast<double>(scale[k]) * total;
     c[k] = static_cast<float>(k + 1) * weight[POWERS - 1 - k] * scale[k];
-    d[k] = c[k] * scale[k] * scale[k] * total / static_cast<float>(width);
+    // In this order nothing underflows where the powers do not overflow: s_k^2 alone would.
+    d[k] = c[k] * (scale[k] * (scale[k] * total)) / static_cast<float>(width);
   }
   partial[POWERS] += sum(plain);
   for_vectors(0, width, [&](int64_t i, auto read, auto write) {

@@ -23,9 +23,9 @@ def polynorm(
 
     weight: (3,), the cubic term first; bias: (), one for all channels. Every channel sees the others through the
     means. Computed in float32, or float64 if x is, since x⁶ leaves the range of half precision; y has the dtype of x.
-    Beyond |x| = 2e6 the sixth power leaves that of float32. A row with an input that is not finite gives NaN there.
-    Once differentiable; x alone is kept for the backward pass. Gradients of weight and bias are summed over blocks of
-    rows, then over the blocks; natively they are the same for any number of threads.
+    Beyond |x| = 2e6 the sixth power overflows float32, and the cubic term is lost without a sign. A row with an input
+    that is not finite gives NaN there. Once differentiable; x alone is kept for the backward pass. Gradients of weight
+    and bias are summed over blocks of rows, then over the blocks; natively they are the same for any number of threads.
 
     Raises:
         ValueError: other shapes, dtypes or devices.

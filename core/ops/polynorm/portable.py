@@ -49,7 +49,8 @@ def _backward_piece(grad: Tensor, x: Tensor, grad_x: Tensor, weight: Tensor) -> 
     terms = grad * x
     products = [_row_sum(terms), _row_sum(terms.mul_(x)), _row_sum(terms.mul_(x))]
     c = [k * weight[3 - k] * scale for k, scale in enumerate(scales, start=1)]
-    d = [ck * s.square() * m / x.shape[-1] for ck, s, m in zip(c, scales, products, strict=True)]
+    # In this order nothing underflows where the powers do not overflow: s² alone would.
+    d = [ck * (s * (s * m)) / x.shape[-1] for ck, s, m in zip(c, scales, products, strict=True)]
     slope = torch.mul(x, c[2], out=terms).add_(c[1])
     torch.mul(torch.addcmul(c[0], slope, x, out=slope), grad, out=grad_x)
     square = x.square()

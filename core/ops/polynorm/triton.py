@@ -81,9 +81,10 @@ def _backward_kernel(grad, x, weight, grad_x, partial, rows, width, ROWS: tl.con
     c1 = tl.load(weight + 2) * s1
     c2 = tl.load(weight + 1) * s2 * 2
     c3 = tl.load(weight) * s3 * 3
-    d1 = c1 * s1 * s1 * m1 / width
-    d2 = c2 * s2 * s2 * m2 / width
-    d3 = c3 * s3 * s3 * m3 / width
+    # In this order nothing underflows where the powers do not overflow: s² alone would.
+    d1 = c1 * (s1 * (s1 * m1)) / width
+    d2 = c2 * (s2 * (s2 * m2)) / width
+    d3 = c3 * (s3 * (s3 * m3)) / width
     slope = (c3[:, None] * value + c2[:, None]) * value + c1[:, None]
     taken = (d3[:, None] * square + d2[:, None]) * square + d1[:, None]
     tl.store(grad_x + place, (upstream * slope - value * taken).to(grad_x.dtype.element_ty), mask=real)

@@ -49,7 +49,9 @@ def _backward(
     total = torch.stack(partial).sum(0).t()
     below = total[:, 6:] if form_b else total[:, 6:] * denominator.sign()
     above = total[:, :6] if numerator.shape[0] > 1 else total[:, :6].sum(0, keepdim=True)
-    return grad_x, above.to(x.dtype, copy=True), below.to(x.dtype, copy=True)
+    # Copies, since both are views of one tensor, and contiguous, as their shapes are told for tracing.
+    above, below = (part.to(x.dtype, copy=True, memory_format=torch.contiguous_format) for part in (above, below))
+    return grad_x, above, below
 
 
 def _backward_piece(

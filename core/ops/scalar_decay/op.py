@@ -11,6 +11,7 @@ OP = Op(
     "scalar_decay",
     reference=f"{_HERE}.reference:scalar_decay_reference",
     portable=f"{_HERE}.portable:scalar_decay_portable",
+    native=f"{_HERE}.native:scalar_decay_native",
     triton=f"{_HERE}.triton:scalar_decay_triton",
 )
 
@@ -30,7 +31,8 @@ def scalar_decay(
     `log_decay` g is at most zero; zero with x = 0 leaves the state as it is. Mamba-2 is x = dt·u and g = dt·A,
     retention g = log γ. Heads share rows of B and C in g groups of h / g neighbours. Where `segments` changes
     along a row the state starts from zero; `initial_state` belongs to a row's first segment. The state
-    is float32, or float64 if x is; y has the dtype of x. Both results carry gradients, once differentiable.
+    is float32, or float64 if x is; y has the dtype of x. Both results carry gradients, once differentiable. The native and triton
+    tiers serve torch.func.vmap (one call a slice), not torch.func.grad.
     chunk: tokens in one block of matrix products; speed and memory alone depend on it. None: as suits the device.
 
     Raises:

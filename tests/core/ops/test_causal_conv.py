@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from armillary.core.ops.causal_conv import causal_conv, causal_conv_bytes, causal_conv_cost, portable
+from armillary.core.ops.causal_conv.native import causal_conv_native
 from armillary.core.ops.causal_conv.portable import causal_conv_portable
 from armillary.core.ops.causal_conv.reference import causal_conv_reference
 from armillary.core.testing import assert_agree
@@ -22,6 +23,19 @@ SHAPES = [(2, 37, 5, 4), (1, 9, 3, 2), (2, 1, 3, 4), (2, 2, 3, 5), (1, 5, 2, 1)]
 EMPTY = [(0, 5, 2, 3), (2, 0, 4, 3), (0, 0, 4, 2)]
 Shape = tuple[int, int, int, int]
 Tier = Callable[..., Tensor]
+
+
+@pytest.fixture(params=["portable", "native", "triton"])
+def tier(request: pytest.FixtureRequest) -> Tier:
+    """Every tier, on the CPU."""
+    if request.param == "portable":
+        return causal_conv_portable
+    if request.param == "native":
+        request.getfixturevalue("native")
+        return causal_conv_native
+    from armillary.core.ops.causal_conv.triton import causal_conv_triton
+
+    return causal_conv_triton
 
 
 def random_inputs(shape: Shape, packed: bool = False) -> dict[str, Tensor | None]:
@@ -51,6 +65,15 @@ def agree(
 @pytest.mark.parametrize("silu", [False, True], ids=["plain", "silu"])
 def test_portable_values_and_gradients_equal_the_reference(shape: Shape, packed: bool, silu: bool) -> None:
     agree(causal_conv_portable, random_inputs(shape, packed), silu)
+
+
+# More than one block of tokens, of vectors, and what is left over of both.
+@pytest.mark.parametrize("shape", [*SHAPES, *EMPTY, (2, 150, 21, 4), (1, 70, 3, 3), (1, 260, 2, 18)], ids=str)
+@pytest.mark.parametrize("packed", [False, True], ids=["whole", "packed"])
+@pytest.mark.parametrize("silu", [False, True], ids=["plain", "silu"])
+@pytest.mark.usefixtures("native", "poisoned_memory")
+def test_native_values_and_gradients_equal_the_reference(shape: Shape, packed: bool, silu: bool) -> None:
+    agree(causal_conv_native, random_inputs(shape, packed), silu)
 
 
 @pytest.mark.parametrize("shape", [(2, 19, 5, 4), (1, 3, 2, 5), (1, 4, 2, 1), (2, 0, 4, 3)], ids=str)
@@ -85,22 +108,16 @@ def test_every_triton_configuration_equals_the_reference_on_a_device() -> None:
 
 
 @pytest.mark.parametrize("absent", ["bias", "history"])
-def test_bias_and_history_may_be_absent(absent: str) -> None:
-    from armillary.core.ops.causal_conv.triton import causal_conv_triton
-
-    for tier in (causal_conv_portable, causal_conv_triton):
-        agree(tier, random_inputs((2, 9, 3, 4)) | {absent: None}, True)
+def test_bias_and_history_may_be_absent(tier: Tier, absent: str) -> None:
+    agree(tier, random_inputs((2, 9, 3, 4)) | {absent: None}, True)
 
 
-def test_half_precision_inputs_are_summed_in_single_precision() -> None:
-    from armillary.core.ops.causal_conv.triton import causal_conv_triton
-
+def test_half_precision_inputs_are_summed_in_single_precision(tier: Tier) -> None:
     inputs = {
         name: None if tensor is None else tensor.bfloat16() for name, tensor in random_inputs((2, 21, 6, 4)).items()
     }
-    for tier in (causal_conv_portable, causal_conv_triton):
-        assert tier(*inputs.values(), True).dtype == torch.bfloat16
-        agree(tier, inputs, True, HALF_VALUE, HALF_GRADIENT)
+    assert tier(*inputs.values(), True).dtype == torch.bfloat16
+    agree(tier, inputs, True, HALF_VALUE, HALF_GRADIENT)
 
 
 def test_it_equals_the_depthwise_convolution_of_torch() -> None:
@@ -128,47 +145,72 @@ def test_gradients_are_the_slopes() -> None:
     assert torch.autograd.gradcheck(lambda *given: causal_conv(*given, inputs["runs"], silu=True), leaves)
 
 
-def test_inputs_may_lie_in_memory_in_any_order_and_are_left_as_they_were() -> None:
+def test_inputs_may_lie_in_memory_in_any_order_and_are_left_as_they_were(tier: Tier) -> None:
     inputs = random_inputs((2, 9, 5, 4))
     strided = {
         name: None if tensor is None else tensor.movedim(0, -1).contiguous().movedim(-1, 0)
         for name, tensor in inputs.items()
     }
-    agree(causal_conv_portable, strided, True)
+    agree(tier, strided, True)
     assert all(torch.equal(strided[name], tensor) for name, tensor in inputs.items() if tensor is not None)
 
 
-def test_what_is_not_finite_stays_where_the_taps_reach() -> None:
+@pytest.mark.usefixtures("native")
+def test_a_part_of_a_wider_projection_is_read_where_it_lies() -> None:
+    wide = {name: random_inputs((2, 70, 25, 4))[name] for name in ("x", "history")}
+    parts = {name: tensor[..., 3:20] for name, tensor in wide.items() if tensor is not None}
+    agree(causal_conv_native, random_inputs((2, 70, 17, 4), packed=True) | parts, True)
+
+
+@pytest.mark.usefixtures("native")
+def test_native_gradients_are_the_same_for_any_number_of_threads() -> None:
+    inputs = random_inputs((3, 200, 70, 4))  # large enough for more than one thread
+    leaves = [tensor.requires_grad_() for tensor in inputs.values() if tensor is not None]
+
+    def gradients(threads: int) -> tuple[Tensor, ...]:
+        torch.set_num_threads(threads)
+        return torch.autograd.grad(causal_conv_native(**inputs, silu=True).square().sum(), leaves)
+
+    before = torch.get_num_threads()
+    try:
+        found = [gradients(threads) for threads in (1, 2, 3)]
+    finally:
+        torch.set_num_threads(before)
+    for one, *others in zip(*found, strict=True):
+        assert all(torch.equal(one, other) for other in others)
+
+
+def test_what_is_not_finite_stays_where_the_taps_reach(tier: Tier) -> None:
     inputs = random_inputs((1, 12, 2, 3))
     inputs["x"][0, 4, 1] = torch.nan
-    wrong = causal_conv(**inputs).isnan().nonzero()
+    wrong = tier(*inputs.values(), False).isnan().nonzero()
     assert wrong[:, 1].tolist() == [4, 5, 6]
     assert wrong[:, 2].unique().tolist() == [1]
 
 
-def test_autocast_and_mapping_leave_values_as_they_are() -> None:
-    inputs = random_inputs((2, 9, 5, 4), packed=True)
-    expected = causal_conv(**inputs, silu=True)
+def test_autocast_and_mapping_leave_values_as_they_are(tier: Tier) -> None:
+    x, *others = random_inputs((2, 9, 5, 4), packed=True).values()
+    expected = tier(x, *others, True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(causal_conv(**inputs, silu=True), expected)
-    x = inputs.pop("x")
-    mapped = torch.func.vmap(lambda one: causal_conv(one, **inputs, silu=True))(torch.stack([x, 2 * x]))
+        assert torch.equal(tier(x, *others, True), expected)
+    mapped = torch.func.vmap(lambda one: tier(one, *others, True))(torch.stack([x, 2 * x]))
     torch.testing.assert_close(mapped[0], expected)
 
 
 # The compiler makes an instance of the autograd function, which is what torch itself warns of.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-def test_it_compiles_in_one_graph_with_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tier", ["portable", "native"], indirect=True)
+def test_it_compiles_in_one_graph_with_its_gradient(tier: Tier, monkeypatch: pytest.MonkeyPatch) -> None:
     # The compiler cannot trace the checks that only tests have, least of all around an autograd function.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     for name in ("forward", "backward", "setup_context"):
         unchecked = inspect.unwrap(getattr(portable._Convolution, name))
         monkeypatch.setattr(portable._Convolution, name, staticmethod(unchecked))
-    inputs = random_inputs((2, 9, 5, 4), packed=True)
-    leaves = [inputs["x"].clone().requires_grad_() for _ in range(2)]
-    compiled = torch.compile(causal_conv, backend="aot_eager", fullgraph=True)
-    for function, leaf in zip((compiled, causal_conv), leaves, strict=True):
-        function(**inputs | {"x": leaf}, silu=True).square().sum().backward()
+    x, *others = random_inputs((2, 9, 5, 4), packed=True).values()
+    leaves = [x.clone().requires_grad_() for _ in range(2)]
+    compiled = torch.compile(tier, backend="aot_eager", fullgraph=True)
+    for function, leaf in zip((compiled, tier), leaves, strict=True):
+        function(leaf, *others, True).square().sum().backward()
     torch.testing.assert_close(leaves[0].grad, leaves[1].grad)
 
 

@@ -264,3 +264,9 @@ def test_counted_bytes_are_every_tensor_once() -> None:
             outputs = op(*inputs.values(), *([shape[4]] if op is mamba2_step else []))
             moved = sum(tensor.numel() for tensor in (*inputs.values(), *outputs))
             assert count(*shape) == 4 * moved
+
+
+def test_a_convolution_without_taps_is_refused() -> None:
+    inputs = mamba_inputs(2, 5, 7, 3, 2, 4) | {"window": None, "conv_weight": torch.zeros(7, 0)}
+    with pytest.raises(ValueError, match=r"mamba_step: conv_weight has shape \(7, 0\), expected at least one tap\."):
+        mamba_step(*inputs.values())
