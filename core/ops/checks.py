@@ -62,6 +62,20 @@ def check_alike(op: str, **tensors: Tensor | None) -> None:
             )
 
 
+def check_numbers(op: str, name: str, numbers: Tensor | None, leader: Tensor) -> None:
+    """The tensor counts in whole numbers and lies beside the leader, or is None.
+
+    Raises:
+        ValueError: naming the argument, its dtype or device, and what was expected.
+    """
+    if numbers is None:
+        return
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        raise ValueError(f"{op}: {name} has dtype {numbers.dtype}, expected an integer tensor.")
+    if numbers.device != leader.device:
+        raise ValueError(f"{op}: {name} lies on {numbers.device}, expected {leader.device}; move it.")
+
+
 def _check_no_tangent(op: str, tensors: Mapping[str, Tensor | None]) -> None:
     # Kernels would drop a tangent without a word.
     for name, tensor in tensors.items():

@@ -75,6 +75,10 @@ class Op:
         object.__setattr__(self, "_chosen", chosen)
         object.__setattr__(self, "_loaded", {})
 
+    def __reduce__(self) -> tuple[type["Op"], tuple[str | None, ...]]:
+        # What is chosen and loaded belongs to a process.
+        return Op, (self.name, self.reference, self.portable, self.native, self.triton)
+
     def choose(self, device: str, dtype: torch.dtype = torch.float32, unless: Mapping[Tier, str] = _NOTHING) -> Choice:
         """The tier for a device type and dtype, with the reason.
 

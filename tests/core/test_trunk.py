@@ -300,7 +300,7 @@ def test_a_wrong_width_is_refused():
     [
         ({}, "got neither"),
         ({"pattern": TWO_WAY, "stages": (StageSettings(depth=1, pattern=TWO_WAY[:1]),)}, "got both"),
-        ({"depth": 2, "stages": (StageSettings(depth=1, pattern=TWO_WAY[:1]),)}, "depth=2 has no effect beside 'stages'"),
+        ({"depth": 2, "stages": (StageSettings(depth=1, pattern=TWO_WAY[:1]),)}, "depth=2 has no effect beside"),
         ({"pattern": TWO_WAY, "heads": 3}, "heads"),
         ({"pattern": TWO_WAY, "tied": 2, "norm": BatchNormSettings()}, "choose another norm or tied=1"),
         ({"stages": (LOOP,), "norm": BatchNormSettings()}, "choose another norm or loops=1"),

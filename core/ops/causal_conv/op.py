@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from armillary.core.ops.checks import check_alike, check_rank, check_shape
+from armillary.core.ops.checks import check_alike, check_numbers, check_rank, check_shape
 from armillary.core.ops.dispatch import Op
 
 _HERE = "armillary.core.ops.causal_conv"
@@ -46,5 +46,6 @@ def causal_conv(
     check_shape(name, "bias", bias, (channels,), "c")
     check_shape(name, "history", history, (batch, weight.shape[1] - 1, channels), "b k-1 c")
     check_shape(name, "runs", runs, (batch, length), "b l")
+    check_numbers(name, "runs", runs, x)
     check_alike(name, x=x, weight=weight, bias=bias, history=history)
     return OP(x, weight, bias, history, runs, silu)

@@ -41,6 +41,11 @@ def _same_run(runs: Tensor | None, reach: int) -> Tensor | None:
     return torch.stack([places[:, tap : tap + runs.shape[1], None] == runs[..., None] for tap in range(reach + 1)])
 
 
+def _own(values: Tensor, same: Tensor) -> Tensor:
+    """Zero for tokens of another run; a product would let their NaN through."""
+    return torch.where(same, values, 0)
+
+
 class _Convolution(torch.autograd.Function):
     """Outputs, and what the SiLU is applied to, from inputs that begin with the history."""
 
@@ -54,7 +59,7 @@ class _Convolution(torch.autograd.Function):
         total = bias
         for tap, factor in enumerate(weight.unbind(1)):
             shifted = extended[:, tap : tap + length]
-            total = torch.addcmul(total, shifted if same is None else shifted * same[tap], factor)
+            total = torch.addcmul(total, shifted if same is None else _own(shifted, same[tap]), factor)
         return (functional.silu(total), total) if silu else (total, total.new_zeros(()))
 
     @staticmethod
@@ -78,8 +83,8 @@ class _Convolution(torch.autograd.Function):
         for tap, factor in enumerate(weight.unbind(1)):
             shifted, back = extended[:, tap : tap + length], padded[:, reach - tap : 2 * reach - tap + length]
             if same is not None:
-                shifted = shifted * same[tap]
-                back = functional.pad(grad * same[tap], (0, 0, tap, reach - tap))
+                shifted = _own(shifted, same[tap])
+                back = functional.pad(_own(grad, same[tap]), (0, 0, tap, reach - tap))
             grad_extended = torch.addcmul(grad_extended, back, factor)
             grad_weight.append((grad * shifted).sum((0, 1)))
         return grad_extended, torch.stack(grad_weight, 1), grad.sum((0, 1)), None, None

@@ -80,7 +80,7 @@ def _backward(
     kernel("scalar_decay_backward_pairs")(*given, following, *ends, grad_B, grad_C)
     return (
         grad_x.to(x.dtype),
-        grad_decay.mT.to(log_decay.dtype, memory_format=torch.contiguous_format),
+        grad_decay.mT.to(log_decay.dtype).contiguous(),
         grad_B.to(B.dtype),
         grad_C.to(C.dtype),
         _turned(adjoint).to(state.dtype),

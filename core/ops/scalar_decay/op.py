@@ -3,7 +3,7 @@
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from armillary.core.ops.checks import check_alike, check_divides, check_rank, check_shape
+from armillary.core.ops.checks import check_alike, check_divides, check_numbers, check_rank, check_shape
 from armillary.core.ops.dispatch import Op
 
 _HERE = "armillary.core.ops.scalar_decay"
@@ -31,9 +31,10 @@ def scalar_decay(
     `log_decay` g is at most zero; zero with x = 0 leaves the state as it is. Mamba-2 is x = dt·u and g = dt·A,
     retention g = log γ. Heads share rows of B and C in g groups of h / g neighbours. Where `segments` changes
     along a row the state starts from zero; `initial_state` belongs to a row's first segment. The state
-    is float32, or float64 if x is; y has the dtype of x. Both results carry gradients, once differentiable. The native and triton
-    tiers serve torch.func.vmap (one call a slice), not torch.func.grad.
+    is float32, or float64 if x is; y has the dtype of x. Both results carry gradients, once differentiable.
+    The native and triton tiers serve torch.func.vmap (one call a slice), not torch.func.grad.
     chunk: tokens in one block of matrix products; speed and memory alone depend on it. None: as suits the device.
+    Inputs that are not finite give results that are not; in the portable tier they reach all tokens of their chunk.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit each other, or heads that groups do not divide.
@@ -59,5 +60,6 @@ def _check(
     check_shape(name, "C", C, B.shape, "b l g n")
     check_shape(name, "initial_state", initial_state, (batch, heads, width, B.shape[3]), "b h p n")
     check_shape(name, "segments", segments, (batch, length), "b l")
+    check_numbers(name, "segments", segments, x)
     check_divides(name, "groups g of B", B.shape[2], "heads h of x", heads)
     check_alike(name, x=x, log_decay=log_decay, B=B, C=C, initial_state=initial_state)

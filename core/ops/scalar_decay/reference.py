@@ -24,7 +24,7 @@ def scalar_decay_reference(
     for t in range(length):
         input_weight, output_weight = (M[:, t].repeat_interleave(share, dim=1) for M in (B, C))
         if segments is not None and t > 0:
-            h = h * (segments[:, t] == segments[:, t - 1])[:, None, None, None]
+            h = torch.where((segments[:, t] == segments[:, t - 1])[:, None, None, None], h, 0)
         h = log_decay[:, t].exp()[..., None, None] * h + x[:, t, :, :, None] * input_weight[:, :, None]
         outputs.append((h * output_weight[:, :, None]).sum(-1)[:, None])
     return torch.cat(outputs, dim=1), h

@@ -1,6 +1,8 @@
 """Which tier runs, why, and that it can be told and overridden."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import warnings
@@ -93,6 +95,12 @@ def test_hints_reach_every_tier_but_the_reference(op: Op, monkeypatch: pytest.Mo
 def test_a_reason_why_a_call_cannot_be_served_sends_it_to_the_portable_tier(op: Op, native: None):
     with pytest.warns(SlowOpWarning, match="too many states"):
         assert TIERS[int(op(torch.zeros(()), unless={"native": "too many states"}))] == "portable"
+
+
+def test_an_op_can_be_copied_and_sent_to_another_process(op: Op):
+    for twin in (copy.deepcopy(op), pickle.loads(pickle.dumps(op))):
+        assert twin == op
+        assert ran(twin, torch.zeros(())) == ran(op, torch.zeros(()))
 
 
 @pytest.mark.parametrize("tier", ["reference", "portable"])

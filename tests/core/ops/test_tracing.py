@@ -1,4 +1,4 @@
-"""The ops under the compiler and exporter of torch, in a process of their own where the shape checks stand in the way."""
+"""The ops under the compiler and exporter of torch, in a process of their own."""
 
 import os
 import subprocess
