@@ -84,6 +84,11 @@ def draw_growth(result: Mapping[str, Any]) -> Figure:
         for axis, label in ((time, "forward and backward [ms]"), (memory, "memory added [MiB]")):
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
+            axis.set_xticks(sorted({row["length"] for row in result["rows"]}))
+            for side, form in ((axis.xaxis, "{x:,.0f}"), (axis.yaxis, "{x:g}")):
+                side.set_major_formatter(form)
+                side.set_minor_formatter(NullFormatter())
+            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_xlabel("tokens")
             axis.set_ylabel(label)
             axis.grid(alpha=0.3)

@@ -19,6 +19,10 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
+# Tests are small: a second thread gains nothing, and on a busy machine waiting for it takes ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(1)
+
 _HOOK = install_import_hook(["armillary.core", "armillary.domains", "armillary.pipelines"], "beartype.beartype")
 
 

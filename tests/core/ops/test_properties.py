@@ -175,7 +175,9 @@ def quotient(some: Draws) -> Call:
 
 def polynomial(name: str) -> Callable[[Draws], Call]:
     def build(some: Draws) -> Call:
-        x = some.normal(some.size(1, 3), some.size(0, 5), some.one(3, 4, 9, 17, 33))  # over one channel the gradient of polynorm cancels
+        x = some.normal(
+            some.size(1, 3), some.size(0, 5), some.one(3, 4, 9, 17, 33)
+        )  # over one channel the gradient of polynorm cancels
         return Call(OPS[name], {"x": x, "weight": some.normal(3), "bias": some.normal()})
 
     return build
