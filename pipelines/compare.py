@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from armillary.core.config import RunConfig
-from armillary.core.config.overrides import Override
+from armillary.core.config.overrides import Override, Resolved
 from armillary.core.cost import describe
 from armillary.core.domain import Split
-from armillary.core.errors import ArmillaryError, RunError
+from armillary.core.errors import ArmillaryError, ConfigError, RunError
 from armillary.pipelines.compare_table import summarise
-from armillary.pipelines.config import resolve_recipe
+from armillary.pipelines.config import changed, load_config, resolve_recipe
 from armillary.pipelines.contestants import Contestant, contestants
 from armillary.pipelines.evaluate import evaluate
 from armillary.pipelines.folder import RunFolder, describe_machine, read_json, write_config, write_json
@@ -96,8 +96,12 @@ def compare(
     validation, and name the test split only to report.
 
     Raises:
-        ConfigError: nothing to compare. RunError: `out` holds a comparison of something else.
+        ConfigError: nothing to compare, or fewer than one seed or job.
+        RunError: `out` holds a comparison of something else.
     """
+    for name, count in (("--seeds", seeds), ("--jobs", jobs)):
+        if count < 1:
+            raise ConfigError(f"{name} {count}: expected at least 1.")
     config = resolve_recipe(plan.recipe, plan.all_overrides).config
     entrants = admitted(config, plan, mixers, channels)
     _keep_plan(out, plan)
@@ -130,8 +134,8 @@ def admitted(config: RunConfig, plan: Plan, mixers: str, channels: str | None) -
     refused: dict[str, str] = {}
     for entrant in contestants(config, mixers, channels, domain.trunk_needs(config)):
         try:
-            changed = resolve_recipe(plan.recipe, [*plan.all_overrides, *entrant.overrides]).config
-            cost = describe(lambda changed=changed: domain.build(changed), domain.example_batch(changed, 1))
+            own = resolve_recipe(plan.recipe, [*plan.all_overrides, *entrant.overrides]).config
+            cost = describe(lambda own=own: domain.build(own), domain.example_batch(own, 1))
         except (ArmillaryError, ValueError, NotImplementedError) as error:
             refused[entrant.name] = str(error).splitlines()[0]
             print(f"left out: {entrant.name}: {refused[entrant.name]}", file=sys.stderr, flush=True)
@@ -249,7 +253,11 @@ def growth(
 ) -> dict[str, Any]:
     """How time, memory and counted cost of the recipe's trunk grow with the number of tokens, mixer by mixer.
 
-    Lengths that would take longer than `seconds_allowed`, by the growth so far, are left out and named.
+    Lengths that would take longer than `seconds_allowed`, by the growth so far, are left out and named. Points that
+    `out` has already are kept.
+
+    Raises:
+        RunError: `out` holds the growth of another model.
     """
     config = resolve_recipe(plan.recipe, plan.all_overrides).config
     entrants = admitted(config, plan, mixers, channels)
@@ -258,7 +266,7 @@ def growth(
     for entrant in entrants.accepted:
         folder = out / "growth" / entrant.slug
         resolved = resolve_recipe(plan.recipe, [*plan.all_overrides, *entrant.overrides])
-        write_config(RunFolder(folder), resolved.config, dict(resolved.origins))
+        _keep_model(RunFolder(folder), resolved)
         for length in sorted(lengths):
             say(f"{entrant.name}: {length} tokens")
             rows.append(_growth_cell(folder, entrant.name, length, threads, rows, seconds_allowed))
@@ -270,6 +278,17 @@ def growth(
         "rows": rows,
         "left_out": entrants.refused,
     }
+
+
+def _keep_model(folder: RunFolder, resolved: Resolved[RunConfig]) -> None:
+    """Write the configuration that a folder's points belong to, or see that it is the one written before."""
+    if folder.config.exists():
+        different = [path for path in changed(load_config(folder).config, resolved.config) if path.startswith("model.")]
+        if different:
+            raise RunError(
+                f"{folder.path} holds the growth of another model ({', '.join(different)}). Give another --out."
+            )
+    write_config(folder, resolved.config, dict(resolved.origins))
 
 
 def _growth_cell(

@@ -4,13 +4,20 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from armillary.core.config.channels import GLUSettings
 from armillary.core.config.mixers import AttentionSettings, Mamba2Settings, MambaSettings
+from armillary.core.config.overrides import Override
+from armillary.core.config.trunk import TrunkSettings
 from armillary.core.domain import TrunkNeeds
 from armillary.core.errors import ConfigError, RunError
+from armillary.core.mixers import Attention
+from armillary.core.tokens import Tokens
+from armillary.core.trunk import Trunk
+from armillary.pipelines import measure
 from armillary.pipelines.cli import main
-from armillary.pipelines.compare import Plan, compare
+from armillary.pipelines.compare import Plan, compare, growth
 from armillary.pipelines.config import recipe_config, resolve_recipe
 from armillary.pipelines.contestants import Contestant, contestants
 
@@ -169,6 +176,31 @@ def test_growth_with_length_is_measured_and_drawn(toy: Path, capsys: pytest.Capt
     assert [(row["mixer"], row["length"]) for row in rows] == [("pooling", 8), ("pooling", 32)]
     assert all(row["both_seconds"] > 0 and row["mac"] > 0 for row in rows)
     assert (toy / "cmp" / "growth.png").read_bytes().startswith(PNG)
+
+
+def test_the_counted_work_of_a_trunk_counts_every_application():
+    pattern = (AttentionSettings(heads=2),)
+    once, twice = (Trunk(TrunkSettings(width=8, depth=2, pattern=pattern, tied=tied)) for tied in (1, 2))
+    tokens = Tokens(torch.randn(1, 6, 8))
+    work = [measure._mixing(model, lambda model=model: model(tokens)) for model in (once, twice)]
+    assert work[0] == 2 * Attention(8, pattern[0]).cost(1, 6)
+    assert work[1] == 2 * work[0]
+
+
+def test_growth_of_another_model_is_refused(toy: Path, monkeypatch: pytest.MonkeyPatch):
+    point = {"forward_seconds": 0.1, "both_seconds": 0.2, "peak_bytes": 1.0, "mac": 1.0}
+    monkeypatch.setattr("armillary.pipelines.compare.measured", lambda *arguments: point)
+    growth(PLAN, "pooling", None, [8], out=toy / "cmp")
+    growth(Plan("toy/trunk", budget=9), "pooling", None, [8, 16], out=toy / "cmp")
+    wider = Plan("toy/trunk", (Override("model.trunk.width", 16, "a test"),))
+    with pytest.raises(RunError, match="growth of another model"):
+        growth(wider, "pooling", None, [8], out=toy / "cmp")
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--jobs"])
+def test_fewer_than_one_seed_or_job_is_told(toy: Path, capsys: pytest.CaptureFixture[str], option: str):
+    assert main(["compare", "toy/trunk", "--mixers", "pooling", option, "0"]) == 1
+    assert f"{option} 0: expected at least 1" in capsys.readouterr().err
 
 
 def test_lengths_that_are_no_numbers_are_told(toy: Path, capsys: pytest.CaptureFixture[str]):
