@@ -104,6 +104,24 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that can teach another one, or be taught; a domain's classifiers do well to be that too."""
+
+    def logits(self, batch: Batch) -> "torch.Tensor":
+        """Class scores (b, k) of the items before any calibration; nothing random but dropout."""
+        ...
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """A model whose last linear map can be looked behind."""
+
+    def features(self, batch: Batch) -> "torch.Tensor":
+        """What the last linear map reads (b, f)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Metric:
     """One named number.

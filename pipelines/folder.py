@@ -38,6 +38,10 @@ class RunFolder:
         return self.path / "cards.json"
 
     @property
+    def distill(self) -> Path:
+        return self.path / "distill.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 

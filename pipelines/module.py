@@ -14,6 +14,7 @@ from armillary.core.errors import RunError
 from armillary.core.random import derive_seed
 from armillary.pipelines.checkpoints import Checkpoint, Progress, Weights
 from armillary.pipelines.learning_rate import Plateau, scheduled_factor
+from armillary.pipelines.lesson import Lesson
 from armillary.pipelines.optimisers import make_optimiser
 
 Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
@@ -22,15 +23,18 @@ Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 class TrainingModule(lightning.LightningModule):
     """Wraps a plain model. `done_steps` counts optimiser steps of the whole run, resumed or not."""
 
-    def __init__(self, model: nn.Module, config: RunConfig, total_steps: int) -> None:
+    def __init__(self, model: nn.Module, config: RunConfig, total_steps: int, lesson: Lesson | None = None) -> None:
         super().__init__()
         self.model = model
+        self.lesson = lesson
+        self.adapter = None if lesson is None else lesson.adapter
         self.config = config
         self.total_steps = total_steps
         self.done_steps = 0
         self.plateau = Plateau()
         self.average = _average(model, config.optim.average_decay)
-        self.optimiser = make_optimiser(model, config.optim)
+        trained = model if self.adapter is None else nn.ModuleList([model, self.adapter])
+        self.optimiser = make_optimiser(trained, config.optim)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser made with the module, so that a checkpoint can fill it before training starts."""
@@ -42,7 +46,7 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(derive_seed(seed, "dropout", self.done_steps))
         generator = torch.Generator().manual_seed(derive_seed(seed, "loss", self.done_steps))
         self._set_rate()
-        total = self.model.loss(batch, generator)["total"]  # pyright: ignore[reportCallIssue]
+        total = self._loss(batch, generator)["total"]
         if not math.isfinite(total.item()):
             raise RunError(
                 f"step {self.done_steps}: the loss is {total.item()}. Expected a finite number.\n"
@@ -65,6 +69,8 @@ class TrainingModule(lightning.LightningModule):
         """Everything that the next step depends on."""
         average = None if self.average is None else _cpu(self.average.module.state_dict())
         optimiser = {"optimiser": self.optimiser.state_dict(), "precision": self._precision_state()}
+        if self.adapter is not None:
+            optimiser["adapter"] = _cpu(self.adapter.state_dict())
         return Checkpoint(progress, _cpu(self.model.state_dict()), average, optimiser)
 
     def from_checkpoint(self, checkpoint: Checkpoint) -> None:
@@ -75,6 +81,8 @@ class TrainingModule(lightning.LightningModule):
             self.average.n_averaged.fill_(max(checkpoint.progress.step, 1))
         self.optimiser.load_state_dict(checkpoint.optimiser["optimiser"])
         self._pending_precision = checkpoint.optimiser["precision"]
+        if self.adapter is not None:
+            self.adapter.load_state_dict(checkpoint.optimiser["adapter"])
         self.done_steps = checkpoint.progress.step
         if checkpoint.progress.plateau:
             self.plateau = Plateau.from_dict(checkpoint.progress.plateau)
@@ -84,6 +92,11 @@ class TrainingModule(lightning.LightningModule):
         state = getattr(self, "_pending_precision", {})
         if state:
             self.trainer.precision_plugin.load_state_dict(state)
+
+    def _loss(self, batch: Batch, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        if self.lesson is not None:
+            return self.lesson(self.model, batch, generator)
+        return self.model.loss(batch, generator)  # pyright: ignore[reportCallIssue]
 
     def _precision_state(self) -> dict[str, Any]:
         return self.trainer.precision_plugin.state_dict() if self._trainer is not None else {}

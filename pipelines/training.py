@@ -26,9 +26,17 @@ from armillary.pipelines.checkpoints import (
     save_model,
 )
 from armillary.pipelines.config import changed, load_config, resolve_recipe
+from armillary.pipelines.distillation import (
+    Teacher,
+    check_splits,
+    check_unchanged,
+    find_teacher,
+    with_teachers_cards,
+)
 from armillary.pipelines.folder import RunFolder, describe_machine, new_folder, write_config, write_json
 from armillary.pipelines.inference import batches
 from armillary.pipelines.keeper import Keeper
+from armillary.pipelines.lesson import make_lesson
 from armillary.pipelines.locate import card_records, dataset_folders
 from armillary.pipelines.module import TrainingModule
 from armillary.pipelines.plugins import load_domain
@@ -38,7 +46,8 @@ from armillary.pipelines.sampling import BatchSampler, Schedule, item_lengths, s
 
 _PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # What may differ when a run goes on: it changes how fast, not which numbers.
-_FREE_ON_RESUME = ("train.workers", "train.threads", "train.device")
+# The teacher may have moved; its digest tells that it is the same.
+_FREE_ON_RESUME = ("train.workers", "train.threads", "train.device", "distill.run")
 
 
 def train(
@@ -67,16 +76,20 @@ def train(
     folder, resolved = _open(recipe, None if out is None else Path(out), resume, given)
     config = resolved.config
     if not (folder.model / "model.json").exists():
-        domain = load_domain(config.domain)
-        train_items, validation_items = _items(domain, config, None if data_root is None else Path(data_root))
-        if not folder.config.exists():
-            # Only now: a run that cannot read its data leaves no folder behind.
-            write_json(folder.environment, describe_machine())
-            write_json(folder.cards, card_records(domain, config))
-            write_config(folder, config, dict(resolved.origins))
+        domain, root = load_domain(config.domain), None if data_root is None else Path(data_root)
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
-        _fit(folder, domain, config, train_items, validation_items, quiet)
+        teacher = find_teacher(config, root)
+        train_items, validation_items = _items(domain, config, root)
+        if teacher is not None and folder.config.exists():
+            check_unchanged(teacher, folder)
+        elif teacher is not None:
+            check_splits(teacher, domain, config, root)
+        module = _module(domain, config, teacher, train_items)
+        if not folder.config.exists():
+            # Only now: a run that cannot read its data leaves no folder behind.
+            _begin(folder, domain, resolved, teacher)
+        _fit(folder, domain, module, train_items, validation_items, quiet)
     return Run.load(folder.path, data_root=data_root)
 
 
@@ -102,6 +115,15 @@ def _open(
     return folder, wanted
 
 
+def _begin(folder: RunFolder, domain: Domain, resolved: Resolved[RunConfig], teacher: Teacher | None) -> None:
+    """Writes what a new run is made of; the configuration last, since it says that a run is there."""
+    write_json(folder.environment, describe_machine())
+    write_json(folder.cards, with_teachers_cards(card_records(domain, resolved.config), teacher))
+    if teacher is not None:
+        write_json(folder.distill, teacher.record())
+    write_config(folder, resolved.config, dict(resolved.origins))
+
+
 def _items(domain: Domain, config: RunConfig, data_root: Path | None) -> tuple[Items, Items]:
     """The training and the validation split, neither of them empty."""
     folders = dataset_folders(domain, config, data_root)
@@ -115,17 +137,18 @@ def _items(domain: Domain, config: RunConfig, data_root: Path | None) -> tuple[I
     return train_items, validation_items
 
 
-def _fit(
-    folder: RunFolder,
-    domain: Domain,
-    config: RunConfig,
-    train_items: Items,
-    validation_items: Items,
-    quiet: bool,
-) -> None:
+def _module(domain: Domain, config: RunConfig, teacher: Teacher | None, train_items: Items) -> TrainingModule:
+    """The model with its scalers, its optimiser and, with a teacher, its lesson."""
     model = build_model(domain, config)
     model.fit(train_items)  # pyright: ignore[reportCallIssue]
-    module = TrainingModule(model, config, _total_steps(config, train_items))
+    lesson = None if teacher is None else make_lesson(teacher, model, config, train_items)
+    return TrainingModule(model, config, _total_steps(config, train_items), lesson)
+
+
+def _fit(
+    folder: RunFolder, domain: Domain, module: TrainingModule, train_items: Items, validation_items: Items, quiet: bool
+) -> None:
+    config = module.config
     keeper = Keeper(
         folder, domain, module, validation_items, steps_per_epoch(len(train_items), config.train.batch_size)
     )

@@ -1,6 +1,6 @@
 """Frozen settings of every part, free of torch."""
 
-from armillary.core.config.run import EvaluateSettings, OptimSettings, RunConfig, TrainSettings
+from armillary.core.config.run import DistillSettings, EvaluateSettings, OptimSettings, RunConfig, TrainSettings
 from armillary.core.config.settings import Settings
 
-__all__ = ["EvaluateSettings", "OptimSettings", "RunConfig", "Settings", "TrainSettings"]
+__all__ = ["DistillSettings", "EvaluateSettings", "OptimSettings", "RunConfig", "Settings", "TrainSettings"]

@@ -54,6 +54,24 @@ class EvaluateSettings(Settings):
     baselines: bool = True
 
 
+class DistillSettings(Settings):
+    """A finished run teaches this one: its class scores stand beside the labels."""
+
+    run: str | None = Field(default=None, description="folder of the teacher's finished run; needed for training")
+    teacher: str | None = Field(default=None, description="recipe that makes a teacher, named where `run` is not given")
+    temperature: PositiveFloat = Field(default=4.0, description="scores are divided by it before the softmax")
+    share: float = Field(
+        default=0.7, ge=0, le=1, description="weight of the teacher's part; the run's own loss has the rest"
+    )
+    features: NonNegativeFloat = Field(
+        default=0.0, description="weight of the distance between the features of teacher and student"
+    )
+    once: bool = Field(
+        default=False,
+        description="ask the teacher once about each item, before training; needs items without augmentation",
+    )
+
+
 class RunConfig(Settings):
     """Everything that decides a run's numbers. `recipe` is 'domain/name'."""
 
@@ -63,6 +81,7 @@ class RunConfig(Settings):
     model: SerializeAsAny[Settings]
     optim: OptimSettings = OptimSettings()
     train: TrainSettings = TrainSettings()
+    distill: DistillSettings | None = Field(default=None, description="learn from a finished run, too; None: alone")
     evaluate: EvaluateSettings = EvaluateSettings()
     predict: SerializeAsAny[Settings] = Settings()
 

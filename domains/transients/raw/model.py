@@ -82,6 +82,10 @@ class RawClassifier(nn.Module):
         tokens: Tokens = self.embedding(self.standardise(features), batch["band"], time.unsqueeze(-1), mask)
         return self.head(self.trunk(tokens)[0], each_token=True)
 
+    def logits(self, batch: Batch) -> Float[Tensor, "b k"]:
+        """Uncalibrated class scores after the last observation."""
+        return _pick(self(batch), _last(batch["mask"])).squeeze(1)
+
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Log loss under the prior, after the last and, in part, after every observation since the trigger."""
         scores, mask = self(batch).float(), batch["mask"]
@@ -117,7 +121,7 @@ class RawClassifier(nn.Module):
         """Temperature and class shifts that minimise the log loss of the validation split, under the same prior."""
         if not self.settings.calibrate:
             return
-        parts = [(_pick(self(batch).float(), _last(batch["mask"])).squeeze(1), batch["target"]) for batch in batches()]
+        parts = [(self.logits(batch).float(), batch["target"]) for batch in batches()]
         scores, target = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         temperature, shift = fit_vector_scaling(scores, target, self._class_weights(target)[target])
         self.temperature.copy_(temperature)

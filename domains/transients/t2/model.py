@@ -92,6 +92,10 @@ class T2(nn.Module):
         """Class scores."""
         return self.head(self.encode(batch["gp_flux"], batch["redshift"]))
 
+    def logits(self, batch: Batch) -> Float[Tensor, "b k"]:
+        """Class scores of a batch, as distillation asks for them."""
+        return self(batch)
+
     def encode(self, flux: Float[Tensor, "b t f"], redshift: Float[Tensor, "b r"]) -> Tokens:
         """The last block's output: one token a time step and, in mode 'L', one for each redshift feature after them."""
         series = (flux - self.centre) / self.spread

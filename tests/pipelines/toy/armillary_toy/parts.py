@@ -91,7 +91,7 @@ def items(config: ToyRun, chunk: xr.Dataset) -> Waves:
 def datasets(config: ToyRun, folders: Mapping[str, Path], split: Split) -> Waves:
     """Every fifth wave tests, every fourth validates."""
     chunks = list(read([folders["waves"]], ReadOptions(lambda _: None, chunk_items=10_000)))
-    place = np.arange(chunks[0].sizes["item"]) % 5
+    place = (np.arange(chunks[0].sizes["item"]) + config.data.fold) % 5
     chosen = {"train": place < 3, "validation": place == 3, "test": place == 4}[split]
     return Waves(config, chunks[0].isel(item=np.flatnonzero(chosen)))
 
@@ -117,6 +117,14 @@ class Net(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         return self.layers(value - self.centre)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Class scores."""
+        return self(batch["value"])
+
+    def features(self, batch: Batch) -> Tensor:
+        """What the last linear map reads."""
+        return self.layers[:-1](batch["value"] - self.centre)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Cross entropy."""
@@ -169,7 +177,7 @@ def assemble(config: ToyRun, items: Waves, outputs: Sequence[Mapping[str, np.nda
     probability = np.concatenate([output["probability"] for output in outputs])[order]
     variables = {"probability": (("item", "class"), probability), "truth": ("item", items.targets),
                  "group": ("item", items.groups)}  # fmt: skip
-    return xr.Dataset(variables, {"item": items.ids, "class": ["fast", "slow"]})
+    return xr.Dataset(variables, {"item": items.ids, "class": list(config.data.classes)})
 
 
 def _log_loss(records: xr.Dataset, weight: np.ndarray) -> float:

@@ -6,8 +6,10 @@ from armillary.core.config.trunk import TrunkSettings
 
 
 class ToyData(Settings):
-    """How noisy the augmentation is, and how long a batch takes to load [s]."""
+    """How noisy the augmentation is, which fifths test and validate, and how long a batch takes to load [s]."""
 
+    classes: tuple[str, str] = ("fast", "slow")
+    fold: int = 0
     noise: float = 0.3
     seconds_a_batch: float = 0.0
 
