@@ -104,7 +104,7 @@ class Block(nn.Module):
             self.mixer_norm = build_part(NORMS, settings.norm, width)
             if not (both and self.placement == "single"):
                 self.mixer_branch = Branch(width, settings, drop_path)
-        self.channel = None
+        self.channel: Any = None
         if settings.channel is not None:
             self.channel = build_part(CHANNELS, settings.channel, width)
             self.channel_branch = Branch(width, settings, drop_path)
@@ -121,6 +121,11 @@ class Block(nn.Module):
             return _recomputed(run, tokens.values, use_reentrant=False)
         return self._whole(tokens, state, context)
 
+    @property
+    def channel_reads_tokens(self) -> bool:
+        """Whether the channel mixer sees a token's neighbours: it says so by `reads_tokens` and is called on Tokens."""
+        return getattr(self.channel, "reads_tokens", False)
+
     def step(self, tokens: Tokens, state: State) -> tuple[Tokens, State]:
         """The same for one more token, going on from `state`."""
         mixer = self.mixer
@@ -135,31 +140,35 @@ class Block(nn.Module):
 
     def _apply_parts(self, tokens: Tokens, mix: Mix | None) -> tuple[Tokens, State]:
         if mix is None:
-            return tokens.with_values(self._mix_features(tokens.values, tokens.mask)), None
+            return tokens.with_values(self._mix_features(tokens.values, tokens)), None
         x, mask = tokens.values, tokens.mask
         if self.placement == "post":
             mixed, state = mix(tokens)
             x = self.mixer_norm(self.mixer_branch(x, mixed), mask)
-            return tokens.with_values(self._mix_features(x, mask)), state
+            return tokens.with_values(self._mix_features(x, tokens)), state
         normed = self.mixer_norm(x, mask)
         mixed, state = mix(tokens.with_values(normed))
         if self.channel is None:
             return tokens.with_values(self.mixer_branch(x, mixed)), state
         if self.placement == "single":
-            x = self.channel_branch(x, self.channel(self.channel_norm(mixed, mask)))
+            x = self.channel_branch(x, self._map(self.channel_norm(mixed, mask), tokens))
         elif self.placement == "parallel":
-            x = self.channel_branch(self.mixer_branch(x, mixed), self.channel(normed))
+            x = self.channel_branch(self.mixer_branch(x, mixed), self._map(normed, tokens))
         else:
-            x = self._mix_features(self.mixer_branch(x, mixed), mask)
+            x = self._mix_features(self.mixer_branch(x, mixed), tokens)
         return tokens.with_values(x), state
 
-    def _mix_features(self, values: Tensor, mask: Tensor | None) -> Tensor:
+    def _mix_features(self, values: Tensor, places: Tokens) -> Tensor:
         """The channel mixer with a norm and a residual path of its own; the values themselves when it is absent."""
         if self.channel is None:
             return values
         if self.placement == "post":
-            return self.channel_norm(self.channel_branch(values, self.channel(values)), mask)
-        return self.channel_branch(values, self.channel(self.channel_norm(values, mask)))
+            return self.channel_norm(self.channel_branch(values, self._map(values, places)), places.mask)
+        return self.channel_branch(values, self._map(self.channel_norm(values, places.mask), places))
+
+    def _map(self, values: Tensor, places: Tokens) -> Tensor:
+        """The channel mixer itself, on values that stand at `places`."""
+        return self.channel(places.with_values(values) if self.channel_reads_tokens else values)
 
 
 class Projection(nn.Module):

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -123,6 +124,41 @@ class Featured(Protocol):
 
 
 @dataclass(frozen=True)
+class Port:
+    """One tensor that an exported model takes or gives.
+
+    axes: their names, the first "item"; unit: of its numbers; about: what it is.
+    padding: what stands in an input beyond the end of a shorter item.
+    """
+
+    axes: tuple[str, ...]
+    unit: str = "1"
+    about: str = ""
+    padding: float = 0.0
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What an exported model takes from a batch and gives of its `predict`, by the names that both use.
+
+    ragged: axes besides the first whose length differs from batch to batch.
+    """
+
+    inputs: Mapping[str, Port]
+    outputs: Mapping[str, Port]
+    ragged: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A model that `armillary export` can write for other programs: its `predict` yields one answer a batch, from
+    tensors alone. Normalisation and calibration are part of `predict`, so they go along.
+    """
+
+    def interface(self) -> Interface: ...
+
+
+@dataclass(frozen=True)
 class Metric:
     """One named number.
 
@@ -204,5 +240,10 @@ class Domain:
     simulate: "Callable[[str, Path, int, Size], Path]"  # (card, root, seed, size) -> dataset folder
     example_batch: "Callable[[RunConfig, int], Batch]"  # shapes for describe; may be meta tensors
     protocol: Callable[[RunConfig], str]  # sentences for the report: which sample, how it is split, what is put in
+    # Suffixes of `formats` that can be written as predictions come: each opens a writer that takes them chunk by chunk;
+    # the file appears whole when its block ends well, or not at all.
+    streams: "Mapping[str, Callable[[Path], AbstractContextManager[Callable[[xr.Dataset], None]]]]" = field(
+        default_factory=dict[str, Any]
+    )
     demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
     commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])

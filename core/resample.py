@@ -1,6 +1,7 @@
 """Fewer or more tokens: merging neighbours and splitting tokens, on a sequence or on a grid."""
 
 from dataclasses import replace
+from math import prod
 
 import torch
 from jaxtyping import Float
@@ -26,18 +27,11 @@ class Merge(nn.Module):
         self.project = nn.Linear(self.parts * in_width, out_width, bias=False)
 
     def forward(self, tokens: Tokens) -> Tokens:
-        extents = _extents(tokens, self.rank)
-        _check_wrap(tokens.grid)
+        places = coarser(tokens, self.rank)
         prefix, values = tokens.prefix, tokens.zeroed()
-        merged = _to_blocks(values[:, prefix:], extents).flatten(2)
+        merged = _to_blocks(values[:, prefix:], _extents(tokens, self.rank)).flatten(2)
         leading = values[:, :prefix].repeat(1, 1, self.parts)
-        return Tokens(
-            values=self.project(torch.cat((leading, merged), dim=1)),
-            mask=_merged_mask(tokens, extents),
-            positions=_merged_positions(tokens, extents),
-            grid=_resized(tokens.grid, tuple(-(-extent // 2) for extent in extents)),
-            prefix=prefix,
-        )
+        return places.with_values(self.project(torch.cat((leading, merged), dim=1)))
 
 
 class Split(nn.Module):
@@ -71,6 +65,23 @@ class Widen(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         return tokens.with_values(self.project(tokens.values))
+
+
+def coarser(tokens: Tokens, rank: int) -> Tokens:
+    """Where ceil(n / 2) tokens per axis stand, with values of no features: what every merge of two neighbours shares.
+
+    Raises ValueError for packed tokens, another rank, and a periodic axis of odd extent.
+    """
+    extents = _extents(tokens, rank)
+    _check_wrap(tokens.grid)
+    halves = tuple(-(-extent // 2) for extent in extents)
+    return Tokens(
+        values=tokens.values.new_empty(tokens.values.shape[0], tokens.prefix + prod(halves), 0),
+        mask=_merged_mask(tokens, extents),
+        positions=_merged_positions(tokens, extents),
+        grid=_resized(tokens.grid, halves),
+        prefix=tokens.prefix,
+    )
 
 
 def _extents(tokens: Tokens, rank: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from torch import nn
 from armillary.core.block import Block, Projection
 from armillary.core.config.parts import NORMS, build_part
 from armillary.core.config.trunk import StageSettings, TrunkSettings
+from armillary.core.conv_merge import ConvMerge
 from armillary.core.mixers.protocol import Capabilities, CostOrder, State
 from armillary.core.norms import BatchNorm
 from armillary.core.resample import Merge, Split, Widen
@@ -56,7 +57,7 @@ class Stage(nn.Module):
 
     def enter(self, tokens: Tokens, finer: list[Tokens]) -> Tokens:
         """Tokens at this stage's resolution; `finer` is the stack of tokens that earlier stages have merged."""
-        if isinstance(self.resample, Merge):
+        if isinstance(self.resample, Merge | ConvMerge):
             finer.append(tokens)
         if isinstance(self.resample, Split):
             return self.resample(tokens, finer.pop() if finer else None)
@@ -86,7 +87,7 @@ class Trunk(nn.Module):
     """Embedded tokens to mixed tokens, through every block of every stage.
 
     width: features of the tokens it takes; output_width: of those it gives.
-    capabilities: what all mixers together can do; resampling ends causality and streaming.
+    capabilities: what all mixers together can do; resampling and channel mixers that read tokens look ahead.
 
     References:
         Gao et al. 2024, "On the expressive power of a variant of the looped transformer" (AlgoFormer: stages before
@@ -141,8 +142,8 @@ class Trunk(nn.Module):
         """One more token a row, (b, 1, d), through all blocks; step by step equals the whole sequence."""
         if not self.capabilities.streaming:
             raise ValueError(
-                "this trunk cannot run token by token, expected streaming mixers without resampling; "
-                "call it on whole sequences instead"
+                "this trunk cannot run token by token, expected streaming mixers, pointwise channel mixers and no "
+                "resampling; call it on whole sequences instead"
             )
         run = Pass(lambda block, tokens, old: block.step(tokens, old), self._states(state))
         for stage in self._stages():
@@ -216,9 +217,11 @@ def _stages(settings: TrunkSettings) -> Iterator[Stage]:
         yield built
 
 
-def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> Merge | Split | Widen | None:
+def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> Merge | ConvMerge | Split | Widen | None:
     if stage.resample == "down2":
         return Merge(in_width, width, rank)
+    if stage.resample == "conv2":
+        return ConvMerge(in_width, width, rank, stage.kernel)
     if stage.resample == "up2":
         return Split(in_width, width, rank)
     return None if width == in_width else Widen(in_width, width)
@@ -226,15 +229,17 @@ def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> Me
 
 def _capabilities(trunk: Trunk) -> Capabilities:
     parts = [block.mixer.capabilities for block in trunk.blocks() if block.mixer is not None]
-    resampled = any(isinstance(module, Merge | Split) for module in trunk.modules())
+    # What moves information between tokens outside of the mixers, and looks ahead.
+    ahead = any(isinstance(module, Merge | ConvMerge | Split) for module in trunk.modules())
+    ahead = ahead or any(block.channel_reads_tokens for block in trunk.blocks())
     orders: list[CostOrder] = ["l", *(part.cost_order for part in parts)]
     grids = [part.grid_ranks for part in parts if part.grid_ranks]
     return Capabilities(
-        causal=all(part.causal for part in parts) and not resampled,
-        streaming=all(part.streaming for part in parts) and not resampled,
+        causal=all(part.causal for part in parts) and not ahead,
+        streaming=all(part.streaming for part in parts) and not ahead,
         cost_order=max(orders, key=get_args(CostOrder).index),
         grid_ranks=tuple(rank for rank in (1, 2, 3) if grids and all(rank in ranks for ranks in grids)),
         irregular_positions=any(part.irregular_positions for part in parts),
-        packed_segments=all(part.packed_segments for part in parts) and not resampled,
+        packed_segments=all(part.packed_segments for part in parts) and not ahead,
         cross=any(part.cross for part in parts),
     )

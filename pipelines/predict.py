@@ -1,7 +1,9 @@
 """`predict`: files of the field in, files of the field out; what is bad is named and skipped."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,23 +43,40 @@ def predict(
 ) -> Summary:
     """Predictions for everything that can be read from `inputs`, written to each of `outs` by its suffix.
 
-    Reads a bounded chunk at a time. Problems are collected in the summary; the rest goes on.
+    Reads a bounded chunk at a time. Where every output can be written chunk by chunk, memory does not grow with the
+    inputs; else the predictions are joined first. Problems are collected in the summary; the rest goes on.
 
     Raises:
         RunError: an input does not exist, an output has an unknown suffix, or nothing could be predicted.
     """
     _check(run, inputs, outs)
     summary = Summary()
-    parts = list(_predictions(run, inputs, summary, settings, chunk_items))
-    if not parts:
+    parts = _predictions(run, inputs, summary, settings, chunk_items)
+    first = next(parts, None)
+    if first is None:
         raise RunError(f"{summary}\nNothing could be predicted from {', '.join(map(str, inputs))}.")
+    if all(out.suffix in run.domain.streams for out in outs):
+        _stream(run, chain([first], parts), outs)
+    else:
+        _join(run, [first, *parts], outs)
+    summary.written += outs
+    return summary
+
+
+def _stream(run: "Run", parts: Iterator[xr.Dataset], outs: Sequence[Path]) -> None:
+    """Writes each chunk to every output before the next is predicted."""
+    with ExitStack() as stack:
+        appends = [stack.enter_context(run.domain.streams[out.suffix](out)) for out in outs]
+        for part in parts:
+            for append in appends:
+                append(part)
+
+
+def _join(run: "Run", parts: Sequence[xr.Dataset], outs: Sequence[Path]) -> None:
     prediction = join(parts)
-    prediction.attrs["run"] = run.folder.name
     for out in outs:
         with atomic_write(out) as temporary:
             run.domain.write(prediction, temporary)
-        summary.written.append(out)
-    return summary
 
 
 def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:
@@ -87,5 +106,7 @@ def _predictions(
         if len(items) == 0:
             continue
         prediction = predict_items(run.domain, config, run.model, items)
-        summary.items += len(items)
+        prediction.attrs["run"] = run.folder.name
+        # Not len(items): some may only have been context of the others.
+        summary.items += prediction.sizes["item"]
         yield prediction

@@ -67,7 +67,7 @@ def _metrics(result: Mapping[str, Any]) -> tuple[ReportMetric, ...]:
 def _data(run: Run) -> list[ReportData]:
     counts = {split: len(run.items(split)) for split in SPLITS}
     return [
-        ReportData(card["title"], card["licence text"], tuple(card["citation"]), card["simulated"], counts)
+        ReportData(card["title"], card["licence text"], tuple(card["citation"]), card["simulated"], {} if card.get("read_by") else counts)
         for card in read_json(run.folder.cards)
     ]
 
@@ -75,11 +75,18 @@ def _data(run: Run) -> list[ReportData]:
 def _protocol(run: Run, result: Mapping[str, Any]) -> str:
     facts = read_json(run.folder.model / "model.json")
     groups = {str(card.group_key) for card in _cards(run)}
+    taught = ""
+    if run.config.distill is not None:
+        teacher, settings = read_json(run.folder.distill), run.config.distill
+        taught = (
+            f" Taught by {teacher['run']} ({teacher['recipe']}) at temperature {settings.temperature:g}, whose scores "
+            f"have a share of {settings.share:g} in the loss."
+        )
     return (
         f"{run.domain.protocol(run.config)} Split by {' and '.join(sorted(groups))}: none is in two splits. Scalers "
         f"are fitted on the training split; the checkpoint (step {facts['step']}) and a calibration, where the model "
         f"has one, are chosen on the validation split by {result['primary']}; the test split is read once, here. "
-        "Baselines see the same training split."
+        f"Baselines see the same training split.{taught}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from armillary.core.config.settings import Settings
 
@@ -64,4 +64,24 @@ class PolySettings(Settings):
     bias: bool = True
 
 
-ChannelSettings = Annotated[MLPSettings | GLUSettings | RationalSettings | PolySettings, Field(discriminator="kind")]
+class ConvMLPSettings(Settings):
+    """Two linear maps, between them a depth-wise convolution over neighbouring tokens and an activation."""
+
+    kind: Literal["conv_mlp"] = "conv_mlp"
+    ratio: PositiveFloat = Field(default=4.0, description="hidden width as a multiple of the width")
+    hidden: PositiveInt | None = Field(default=None, description="hidden width; None: ratio times the width")
+    kernel: PositiveInt = Field(default=3, description="tokens that the convolution sees; odd")
+    activation: Activation = "gelu"
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="on the hidden features")
+    bias: bool = True
+
+    @model_validator(mode="after")
+    def _centred(self) -> "ConvMLPSettings":
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} has no centre token; expected an odd number")
+        return self
+
+
+ChannelSettings = Annotated[
+    MLPSettings | GLUSettings | RationalSettings | PolySettings | ConvMLPSettings, Field(discriminator="kind")
+]

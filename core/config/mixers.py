@@ -276,6 +276,22 @@ class RetentionSettings(Settings):
     chunk: PositiveInt | None = Field(default=None, description="tokens per chunk; None: what suits the device")
 
 
+class PSCASettings(Settings):
+    """Attention with convolutional projections beside a gate of the channels (ClST). `heads` divides the width."""
+
+    kind: Literal["psca"] = "psca"
+    heads: PositiveInt = 4
+    kernel: PositiveInt = Field(default=3, description="tokens that a projection sees; odd")
+    stride: PositiveInt = Field(default=2, description="tokens for each key and value")
+    ratio: PositiveInt = Field(default=8, description="width over the hidden width of the channels' gate")
+
+    @model_validator(mode="after")
+    def _sees_its_tokens(self) -> "PSCASettings":
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} has no centre token; expected an odd number")
+        return self
+
+
 MixerSettings = Annotated[
     AttentionSettings
     | MambaSettings
@@ -289,6 +305,7 @@ MixerSettings = Annotated[
     | ManhattanSettings
     | CrossScanSettings
     | MedMambaSettings
-    | RetentionSettings,
+    | RetentionSettings
+    | PSCASettings,
     Field(discriminator="kind"),
 ]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from armillary.core.config.channels import GLUSettings, MLPSettings, PolySettings, RationalSettings
+from armillary.core.config.channels import ConvMLPSettings, GLUSettings, MLPSettings, PolySettings, RationalSettings
 from armillary.core.config.embeddings import (
     ContinuousTimeSettings,
     ConvEmbeddingSettings,
@@ -27,6 +27,7 @@ from armillary.core.config.mixers import (
     MedMambaSettings,
     NeighbourhoodSettings,
     PoolingSettings,
+    PSCASettings,
     RetentionSettings,
     SpectralSettings,
     URPESettings,
@@ -82,6 +83,7 @@ MIXERS: Mapping[str, Part] = {
     "legendre": Part(LegendreSettings, "armillary.core.mixers.legendre:Legendre"),
     "urpe": Part(URPESettings, "armillary.core.mixers.urpe:URPE"),
     "retention": Part(RetentionSettings, "armillary.core.mixers.retention:Retention"),
+    "psca": Part(PSCASettings, "armillary.core.mixers.psca:PSCA"),
 }
 
 CHANNELS: Mapping[str, Part] = {
@@ -89,6 +91,7 @@ CHANNELS: Mapping[str, Part] = {
     "glu": Part(GLUSettings, "armillary.core.channels.glu:GLU"),
     "rational": Part(RationalSettings, "armillary.core.channels.rational:RationalMLP"),
     "poly": Part(PolySettings, "armillary.core.channels.poly:PolyMLP"),
+    "conv_mlp": Part(ConvMLPSettings, "armillary.core.channels.conv_mlp:ConvMLP"),
 }
 
 NORMS: Mapping[str, Part] = {

@@ -27,10 +27,12 @@ class StageSettings(Settings):
     )
     placement: Placement | None = Field(default=None, description="None: the placement of the trunk")
     width: PositiveInt | None = Field(default=None, description="None: the width of the stage before, or of the trunk")
-    resample: Literal["none", "down2", "up2"] = Field(
+    resample: Literal["none", "down2", "up2", "conv2"] = Field(
         default="none",
-        description="before the blocks: down2 merges two neighbours per axis, up2 splits each token in two",
+        description="before the blocks: down2 merges two neighbours per axis, up2 splits each token in two, conv2 "
+        "halves a sequence by an overlapping convolution with a batch norm",
     )
+    kernel: PositiveInt = Field(default=3, description="tokens that the convolution of conv2 sees; odd")
     loops: PositiveInt = Field(default=1, description="times that the row of blocks is run, with the same weights")
     inject: bool = Field(default=False, description="before every loop but the first, add what entered the stage")
 
@@ -38,6 +40,14 @@ class StageSettings(Settings):
     def _nothing_left_over(self) -> "StageSettings":
         _check_length("pattern", len(self.pattern), self.depth)
         _check_length("channels", len(self.channels), self.depth)
+        return self
+
+    @model_validator(mode="after")
+    def _kernel_of_the_convolution(self) -> "StageSettings":
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} has no centre token; expected an odd number")
+        if self.resample != "conv2" and self.kernel != 3:
+            raise ValueError(f"kernel={self.kernel} has no effect with resample={self.resample!r}; set it to 'conv2'")
         return self
 
     @model_validator(mode="after")
@@ -88,7 +98,7 @@ class TrunkSettings(Settings):
         default=None, description="hidden ratio of an untied MLP after each application of a block; None: no such MLP"
     )
     final_norm: bool = True
-    grid_rank: int = Field(default=1, ge=1, le=3, description="axes that down2 and up2 act on")
+    grid_rank: int = Field(default=1, ge=1, le=3, description="axes that down2 and up2 act on; conv2: one")
     checkpoint: bool = Field(
         default=False, description="recompute each block in the backward pass instead of keeping it"
     )
@@ -112,6 +122,17 @@ class TrunkSettings(Settings):
                 f"norm 'batch' keeps one set of running moments, but {repeated} applications have their own; "
                 f"choose another norm or {repeated.partition('=')[0]}=1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _moments_inside_of_mixers(self) -> "TrunkSettings":
+        for stage in self.all_stages:
+            applications = self.tied * stage.loops
+            if applications > 1 and any(mixer is not None and mixer.kind == "psca" for mixer in stage.pattern):
+                raise ValueError(
+                    f"the batch norms in psca keep one set of running moments, but {applications} applications of a "
+                    "block have their own; choose another mixer or tied=1 and loops=1"
+                )
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from armillary.core.mixers.medmamba import MedMamba
 from armillary.core.mixers.neighbourhood import Neighbourhood, NeighbourhoodState
 from armillary.core.mixers.pooling import Pooling, PoolingState
 from armillary.core.mixers.protocol import Capabilities, Mixer, State
+from armillary.core.mixers.psca import PSCA
 from armillary.core.mixers.relative_bias import resize_bias
 from armillary.core.mixers.retention import Retention, RetentionState
 from armillary.core.mixers.spectral import Spectral
@@ -17,6 +18,7 @@ from armillary.core.mixers.urpe import URPE, URPEState
 from armillary.core.mixers.window import Window
 
 __all__ = [
+    "PSCA",
     "URPE",
     "Attention",
     "AttentionState",

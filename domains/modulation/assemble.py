@@ -17,8 +17,7 @@ _PER_ITEM: Mapping[str, tuple[str, ...]] = {"probability": ("class",), "open_set
 def assemble(config: ModulationRun, items: Items, outputs: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
     """Predictions in the order of the items, with truth (-1: unknown), SNR label and group of each.
 
-    Windows of a capture also tell their source and first sample, and with predict.detect whether they hold a burst.
-    Windows that came again as context of later ones are left out.
+    Windows of a capture also tell their source and first sample. Windows that came again as context of later ones are left out.
     """
     frames = cast(FrameItems, items)
     order = np.argsort(np.concatenate([output["index"] for output in outputs])) if outputs else np.zeros(0, np.int64)
@@ -31,7 +30,7 @@ def assemble(config: ModulationRun, items: Items, outputs: Sequence[Mapping[str,
         if outputs and name in outputs[0]:
             variables[name] = (("item", *axes), np.concatenate([output[name] for output in outputs])[order])
     if frames.capture:
-        variables |= _in_time(config, frames)
+        variables |= _in_time(frames)
         if "probability" in variables:
             axes, probability = variables["probability"]
             variables["probability"] = (axes, smooth(probability, _chains(config, frames), config.predict.smooth))
@@ -65,18 +64,12 @@ def _chains(config: ModulationRun, items: FrameItems) -> Int64[np.ndarray, " n"]
     return np.concatenate([[0], np.cumsum(breaks)]).astype(np.int64)[: len(start)]
 
 
-def _in_time(config: ModulationRun, items: FrameItems) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _in_time(items: FrameItems) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     frames, chosen = items.frames, items.chosen
-    found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+    return {
         "start": (("item",), frames.start[chosen]),
         "source": (("item",), frames.group[chosen].astype(np.str_)),
     }
-    if config.predict.detect != "none":
-        from armillary.domains.modulation.detection import detect
-
-        iq = items.iq(np.arange(len(items), dtype=np.int64))
-        found["detected"] = (("item",), detect(iq, config.predict).detected)
-    return found
 
 
 def _attrs(config: ModulationRun, items: FrameItems) -> dict[str, object]:

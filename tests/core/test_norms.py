@@ -96,3 +96,27 @@ def test_batch_norm_without_a_real_token_uses_the_running_moments():
     mask = torch.zeros(3, 5, dtype=torch.bool)
     trained = norm(x, mask)
     assert_close(trained, norm.eval()(x, mask))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_batch_norm_gives_the_same_with_a_mask_of_real_tokens_as_without_one(dtype):
+    runs = []
+    for mask in (None, torch.ones(3, 5, dtype=torch.bool)):
+        x, norm = _values().to(dtype).requires_grad_(), _norm(BatchNormSettings()).to(dtype).train()
+        values = norm(x, mask)
+        (values * _values(3, 5, 6).to(dtype).sin()).sum().backward()
+        norm.after_step()
+        runs.append(
+            [values.detach(), x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_variance]
+        )
+    limit = {torch.float64: 1e-10, torch.float32: 1e-5, torch.bfloat16: 0.1}[dtype]
+    for first, second in zip(*runs, strict=True):
+        assert_close(first, second, rtol=limit, atol=limit)
+
+
+def test_batch_norm_of_constant_features_keeps_a_variance_of_zero():
+    norm = build_part(NORMS, BatchNormSettings(momentum=1.0), 6).train()
+    norm(torch.full((3, 5, 6), 7.0))
+    norm.after_step()
+    assert_close(norm.running_mean, torch.full((6,), 7.0))
+    assert_close(norm.running_variance, torch.zeros(6), rtol=0, atol=1e-9)

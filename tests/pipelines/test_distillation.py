@@ -150,7 +150,7 @@ def test_without_a_run_the_command_that_makes_a_teacher_is_named(toy: Path):
         "  Make one with `armillary train toy/simulated --out runs/toy-simulated`, then add "
         "--set distill.run=runs/toy-simulated. To train without a teacher, --set distill=null."
     )
-    with pytest.raises(ConfigError, match="Add --set distill.run=DIR"):
+    with pytest.raises(ConfigError, match=r"Add --set distill\.run=DIR"):
         student(toy / "run", {"share": 0.5})
     assert not (toy / "run").exists()
 

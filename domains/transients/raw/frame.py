@@ -68,7 +68,7 @@ class RestFrame(nn.Module):
     def relative_distance(self, z: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
         """ln(D_L(z) / D_L(z_ref)), linear between points of a logarithmic grid."""
         step = (math.log(_LARGEST) - math.log(_SMALLEST)) / (_GRID - 1)
-        place = ((z.clamp(_SMALLEST, _LARGEST).log() - math.log(_SMALLEST)) / step).clamp(0, _GRID - 1.001)
+        place = ((z.clamp(_SMALLEST, _LARGEST).log() - math.log(_SMALLEST)) / step).clamp(0.0, _GRID - 1.001)
         low = place.long()
         part = place - low
         return self.log_distance[low] * (1 - part) + self.log_distance[low + 1] * part

@@ -13,6 +13,7 @@ from armillary.core.config.mixers import (
     MedMambaSettings,
     NeighbourhoodSettings,
     PoolingSettings,
+    PSCASettings,
     RetentionSettings,
     SpectralSettings,
     URPESettings,
@@ -67,6 +68,9 @@ VARIANTS: dict[str, Settings] = {
     "urpe-positions-causal": URPESettings(distance="positions", causal=True, reach=3, shortest=0.2, longest=5.0),
     "retention": RetentionSettings(chunk=4),
     "retention-plain-both-ways": RetentionSettings(heads=2, causal=False, expand=2, rotary=False),
+    "psca": PSCASettings(),
+    "psca-wide": PSCASettings(heads=2, kernel=5, stride=3, ratio=5),
+    "psca-every-key": PSCASettings(heads=1, kernel=1, stride=1, ratio=64),
 }
 
 
