@@ -10,7 +10,7 @@ from scipy.special import ndtri
 def derive_seed(*keys: int | str) -> int:
     """A 63-bit seed from any keys, such as (seed, "augment", epoch, index). Same keys, same seed, any machine."""
     text = "\x1f".join(f"{type(key).__name__}:{key}" for key in keys)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") >> 1
 
 
 def derive_rng(*keys: int | str) -> np.random.Generator:

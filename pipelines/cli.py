@@ -115,6 +115,17 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command="predict")
 
 
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder")
+    parser.add_argument("--onnx", action="store_true", help="a file for onnxruntime and others that read ONNX")
+    parser.add_argument("--torch", action="store_true", help="a program that loads with torch alone")
+    parser.add_argument("--int8", action="store_true", help="also an ONNX file of eight-bit numbers, its loss measured")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where onnx/ and torch/ go (default: RUN/export)")
+    _json(parser)
+    _root(parser)
+    parser.set_defaults(command="export")
+
+
 def _report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders that `evaluate` has seen")
     parser.add_argument("--out", type=Path, metavar="FILE", help="HTML file (default: report.html in the run folder)")
@@ -213,6 +224,7 @@ _COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "evaluate": ("Metrics with confidence intervals, baselines beside.", _evaluate),
     "predict": ("Files in, predictions out.", _predict),
     "report": ("One self-contained HTML file about runs.", _report),
+    "export": ("A run as files that other programs load, with card and licences.", _export),
     "data": ("Show, check, fetch or simulate a dataset.", _data),
     "config": ("Show or compare configurations.", _config),
     "describe": ("Parameters, counted cost and memory.", _describe),

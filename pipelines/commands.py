@@ -119,6 +119,41 @@ def predict(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Writes a run as files for other programs."""
+    formats = [name for name in ("onnx", "torch") if getattr(arguments, name)]
+    if not formats or (arguments.int8 and not arguments.onnx):
+        wrong = "--int8 is a form of the ONNX file: give --onnx, too" if formats else "give --onnx, --torch or both"
+        print(f"usage: armillary export RUN [--onnx [--int8]] [--torch] [--out DIR]\n{wrong}", file=sys.stderr)
+        return 2
+    import warnings
+
+    from armillary.pipelines.export import ExportWarning
+    from armillary.pipelines.run import Run
+
+    run = Run.load(arguments.run, data_root=arguments.data_root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExportWarning)  # told below, in plain words
+        cards = run.export(formats, int8=arguments.int8, out=arguments.out)
+    for card in cards.values():
+        if warning := card.get("int8", {}).get("warning"):
+            print(f"warning: {warning}", file=sys.stderr)
+    if arguments.json:
+        return _print_json(cards)
+    return _print_exports(cards, arguments.out or arguments.run / "export")
+
+
+def _print_exports(cards: dict[str, Any], out: Path) -> int:
+    for name, card in cards.items():
+        worst = max(card["parity"]["largest difference"].values())
+        print(f"{out / name}: {', '.join(card['files'])}; differs from the model by {worst:.1e} at most")
+        for form, about in card.get("int8", {}).get("forms", {}).items():
+            metrics = ", ".join(f"{metric} {value:.4f}" for metric, value in about["metrics"].items())
+            print(f"  {form}: {metrics}, {about['milliseconds']:.3f} ms an item")
+        print(f"  licence of the training data: {card['licence']}")
+    return 0
+
+
 def report(arguments: argparse.Namespace) -> int:
     """Writes the HTML report of runs."""
     from armillary.pipelines.reporting import report_runs

@@ -1,4 +1,4 @@
-"""Operators that other programs lack, written out in ones that they have. For inference: nothing here has a gradient."""
+"""Operators that other programs lack, written out in ones that they have. For inference: without gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,8 @@ def plain_forms() -> Table:
 
 def onnx_forms() -> Table:
     """For ONNX: what its operators do not cover, too."""
-    return {**plain_forms(), torch.ops.aten.cummax.default: cummax}
+    written = {torch.ops.aten.cummax.default: cummax, torch.ops.aten.searchsorted.Tensor: searchsorted}
+    return {**plain_forms(), **written}
 
 
 def scan(
@@ -64,3 +65,12 @@ def cummax(values: Shaped[Tensor, "*b"], dim: int) -> tuple[Tensor, Tensor]:
     largest = torch.where(so_far, rows, lowest).amax(-1)
     latest = torch.where(so_far & (rows >= largest.unsqueeze(-1)), place, -1).amax(-1)
     return largest.movedim(-1, dim), latest.movedim(-1, dim)
+
+
+def searchsorted(
+    levels: Float[Tensor, " n"], values: Float[Tensor, "*b"], *, out_int32: bool = False, right: bool = False, **_: Any
+) -> Shaped[Tensor, "*b"]:
+    """The number of levels below each value, or not above it with `right`, from all pairs."""
+    values = values.unsqueeze(-1)
+    below = levels <= values if right else levels < values
+    return below.sum(-1, dtype=torch.int32 if out_int32 else torch.int64)

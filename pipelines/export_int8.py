@@ -13,7 +13,9 @@ from armillary.pipelines.export_program import Named, reason
 
 WAYS = ("static", "static percentile", "dynamic")
 LARGEST_LOSS = 1.0  # points of accuracy; more is told as a warning
-_STATIC_OPERATORS = ["Conv", "MatMul", "Gemm"]  # norms, softmax and sums stay in float32
+# Norms, softmax, sums and tables stay in float32.
+_STATIC_OPERATORS = ["Conv", "MatMul", "Gemm"]
+_DYNAMIC_OPERATORS = ["MatMul", "LSTM"]
 _PERCENTILE = 99.99
 
 
@@ -48,7 +50,7 @@ def quantise(source: Path, target: Path, way: str, batches: Sequence[Named]) -> 
         with _quiet():
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             if way == "dynamic":
-                quantize_dynamic(prepared, target, per_channel=True, weight_type=QuantType.QInt8)
+                quantize_dynamic(prepared, target, _DYNAMIC_OPERATORS, per_channel=True, weight_type=QuantType.QInt8)
                 return
             percentile = way == "static percentile"
             quantize_static(

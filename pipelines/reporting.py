@@ -67,7 +67,13 @@ def _metrics(result: Mapping[str, Any]) -> tuple[ReportMetric, ...]:
 def _data(run: Run) -> list[ReportData]:
     counts = {split: len(run.items(split)) for split in SPLITS}
     return [
-        ReportData(card["title"], card["licence text"], tuple(card["citation"]), card["simulated"], {} if card.get("read_by") else counts)
+        ReportData(
+            card["title"],
+            card["licence text"],
+            tuple(card["citation"]),
+            card["simulated"],
+            {} if card.get("read_by") else counts,
+        )
         for card in read_json(run.folder.cards)
     ]
 

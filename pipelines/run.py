@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -97,6 +97,18 @@ class Run:
         from armillary.pipelines.evaluate import evaluate
 
         return evaluate([self], split)
+
+    def export(
+        self, formats: Sequence[Literal["onnx", "torch"]], *, int8: bool = False, out: str | Path | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """Files that load with onnxruntime or torch alone, below `out` (default: `export` in the run folder).
+
+        Returns the model card of each format. Each file was compared with the model; an int8 file that loses more
+        than a point of accuracy warns.
+        """
+        from armillary.pipelines.export import export
+
+        return export(self, formats, int8=int8, out=None if out is None else Path(out))
 
     def figures(self, split: Split = "test") -> dict[str, Figure]:
         """Named figures of the split's predictions."""

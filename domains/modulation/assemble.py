@@ -17,7 +17,8 @@ _PER_ITEM: Mapping[str, tuple[str, ...]] = {"probability": ("class",), "open_set
 def assemble(config: ModulationRun, items: Items, outputs: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
     """Predictions in the order of the items, with truth (-1: unknown), SNR label and group of each.
 
-    Windows of a capture also tell their source and first sample. Windows that came again as context of later ones are left out.
+    Windows of a capture also tell their source and first sample. Windows that came again as context of later ones are
+    left out.
     """
     frames = cast(FrameItems, items)
     order = np.argsort(np.concatenate([output["index"] for output in outputs])) if outputs else np.zeros(0, np.int64)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from armillary.core.calibration import fit_temperature
-from armillary.core.domain import Batch, Items
+from armillary.core.domain import Batch, Interface, Items, Port
 from armillary.domains.modulation.settings import ModulationPredict
 
 _QUANTILES = 1000  # steps of the novelty scores' distribution on the validation split
@@ -69,6 +69,17 @@ class FrameClassifier(nn.Module):
         self.temperature.copy_(fit_temperature(scores[known], target[known]))
         levels = torch.linspace(0, 1, _QUANTILES + 1)
         self.novelty.copy_(torch.quantile(-scores[known].logsumexp(-1), levels))
+
+    def interface(self) -> Interface:
+        """Frames of data.length samples at data.sample_rate_hz, of any power, to probabilities."""
+        return Interface(
+            inputs={"iq": Port(("item", "iq", "sample"), about="in-phase and quadrature samples, of any scale")},
+            outputs={
+                "probability": Port(("item", "class"), about="of each class"),
+                "open_set_score": Port(("item",), "nat", "higher for what resembles no class"),
+                "typicality": Port(("item",), about="share of known validation frames with a higher open_set_score"),
+            },
+        )
 
     def after_step(self) -> None:
         """Lets the network fold what it gathered (batch norms)."""

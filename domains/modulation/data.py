@@ -89,9 +89,8 @@ class _Maker:
     def __call__(
         self, place: Int64[np.ndarray, " n"], snr_db: Float32[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
     ) -> Float32[np.ndarray, "n 2 l"]:
-        from armillary.domains.modulation.simulation.generator import generate
-
-        return generate(self._recipe, self._place[place], snr_db, seeds).iq
+        generator = importlib.import_module(f"{_SIMULATION}.generator")
+        return generator.generate(self._recipe, self._place[place], snr_db, seeds).iq
 
 
 def _check_length(frames: Frames, data: ModulationData) -> None:
@@ -122,7 +121,8 @@ def _check_rate(frames: Frames, data: ModulationData) -> None:
 def _usable(frames: Frames) -> tuple[list[DataError], Int64[np.ndarray, " m"]]:
     """Frames with finite samples that are not all zero, and a problem for each other one."""
     iq = np.asarray(frames.iq)
-    finite, filled = np.isfinite(iq).all((1, 2)), (iq != 0).any((1, 2))
+    finite = np.asarray(np.isfinite(iq).all((1, 2)))
+    filled = np.asarray((iq != 0).any((1, 2)))
     problems = [
         DataError(
             "samples that are not finite" if not finite[i] else "all samples are zero",

@@ -85,7 +85,9 @@ def _assign(target: np.ndarray, snr_db: np.ndarray, data: ModulationData) -> np.
     return part
 
 
-def _few(train: Int64[np.ndarray, " t"], target: np.ndarray, snr_db: np.ndarray, data: ModulationData) -> Int64[np.ndarray, " f"]:
+def _few(
+    train: Int64[np.ndarray, " t"], target: np.ndarray, snr_db: np.ndarray, data: ModulationData
+) -> Int64[np.ndarray, " f"]:
     """The first `per_key` training frames of each key, in an order drawn from the split seed."""
     if data.per_key is None:
         return train

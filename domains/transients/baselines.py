@@ -9,11 +9,11 @@ import xarray as xr
 from jaxtyping import Float, Float32, Float64, Int64
 from sklearn.ensemble import RandomForestClassifier
 
+from armillary.core.classification.log_loss import true_class_loss
 from armillary.core.domain import Baseline, Items
 from armillary.core.random import derive_seed
 from armillary.domains.transients.curve_items import CurveItems
 from armillary.domains.transients.features import cached_features
-from armillary.domains.transients.metrics.log_loss import true_class_loss
 from armillary.domains.transients.settings import TransientsRun
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 _PIECE = 1 << 20
 _LINE_BYTES = 1 << 28  # a text pickle holds an array in one line
-_STEPS = 1_000_000  # a set of 220 keys needs about 10,000
+_STEPS = 200_000  # a set of 220 keys needs about 10,000
 _PLAIN_DTYPES = {f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8)} - {"f1"} | {"c8", "c16", "b1"}
 
 

@@ -8,7 +8,7 @@ from armillary.core.errors import DataError
 from armillary.domains.modulation.readers.compressed import unreadable
 from armillary.domains.modulation.readers.report import Report
 
-_UNKNOWN = (0, 0xFFFFFFFF)  # lengths that a recorder writes before it knows better
+_OPEN = 0xFFFFFFFF  # the length that a recorder writes which cannot know better
 _AUXI_BYTES = 1 << 16
 _CHUNKS = 10_000
 
@@ -56,8 +56,8 @@ def read_wave_header(path: Path) -> WaveFile:
                 elif name == b"auxi":
                     auxi = stream.read(min(length, _AUXI_BYTES))
                 elif name == b"data":
-                    data = (start, long_data if long_data is not None and length == 0xFFFFFFFF else length)
-                    if length in _UNKNOWN and long_data is None:
+                    data = (start, long_data if long_data is not None and length == _OPEN else length)
+                    if length == _OPEN and long_data is None:
                         break
                     length = data[1]
                 stream.seek(start + length + length % 2)
@@ -79,7 +79,15 @@ def check_wave(path: Path, header: WaveFile, report: Report) -> None:
             path=path,
             advice="Mend the header; the file is left out.",
         )
-    if told is not None and told > there:
+    if told == 0:
+        report(
+            DataError(
+                "its header tells of no samples",
+                path=path,
+                advice="A recorder that was cut off never writes the length: mend the header (sox --ignore-length does).",
+            )
+        )
+    elif told is not None and told > there:
         report(
             DataError(
                 f"its header tells {told // each} samples, but only {there // each} are there",
@@ -102,7 +110,7 @@ def _facts(path: Path, size: int, form: bytes, data: tuple[int, int] | None, aux
         raise _malformed(path, "has no format chunk or no data chunk")
     _, channels, rate, _, frame_bytes, _ = struct.unpack("<HHIIHH", form[:16])
     start, length = data
-    known = None if length in _UNKNOWN else length
+    known = None if length == _OPEN else length
     present = max(size - start, 0)
     return WaveFile(channels, float(rate), frame_bytes, known, present if known is None else min(known, present), auxi)
 

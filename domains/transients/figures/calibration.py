@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from armillary.core.classification.calibration import BINS, calibration_error_of, calibration_sums
+from armillary.core.classification.scored import Scored
 from armillary.core.plotting import BLUE, GREY, new_figure
-from armillary.domains.transients.metrics.calibration import BINS, calibration_error_of, calibration_sums
-from armillary.domains.transients.metrics.scored import Scored
 
 
 def calibration_figure(known: Scored) -> Figure:

@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from armillary.core.classification.confusion import confusion
+from armillary.core.classification.scored import Scored
 from armillary.core.plotting import SHADES, new_figure
-from armillary.domains.transients.metrics.confusion import confusion
-from armillary.domains.transients.metrics.scored import Scored
 
 CELL = 0.62  # inch
 MANY = 8  # classes from which on the numbers are set smaller

@@ -7,9 +7,9 @@ from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from armillary.core.classification.ranking import average_precision, rank, roc_area
+from armillary.core.classification.scored import Scored
 from armillary.core.plotting import GREY, legend_beside, new_figure, series_style
-from armillary.domains.transients.metrics.ranking import average_precision, rank, roc_area
-from armillary.domains.transients.metrics.scored import Scored
 
 POINTS = 600  # of a curve; more cannot be seen and swell the report
 

@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from armillary.core.classification.confusion import accuracy
+from armillary.core.classification.log_loss import balanced_log_loss
 from armillary.core.plotting import BLUE, VERMILLION, new_figure
-from armillary.domains.transients.metrics.confusion import accuracy
 from armillary.domains.transients.metrics.early import at_day
-from armillary.domains.transients.metrics.log_loss import balanced_log_loss
 
 
 def early_figure(prediction: xr.Dataset) -> Figure:

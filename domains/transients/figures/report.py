@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Int64
 from matplotlib.figure import Figure
 
+from armillary.core.classification.scored import Scored, scored
 from armillary.core.domain import Again, Items
 from armillary.core.plotting import house_style
 from armillary.domains.transients.curve_items import CurveItems
@@ -16,7 +17,6 @@ from armillary.domains.transients.figures.confusion import confusion_figure
 from armillary.domains.transients.figures.curves import precision_recall_figure, roc_figure
 from armillary.domains.transients.figures.early import early_figure
 from armillary.domains.transients.figures.example import example_figure
-from armillary.domains.transients.metrics.scored import Scored, scored
 from armillary.domains.transients.settings import TransientsRun
 
 CAPTIONS = {

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float64
 
-from armillary.domains.transients.metrics.log_loss import balanced_log_loss
+from armillary.core.classification.log_loss import balanced_log_loss
 
 
 def balanced_log_loss_at(records: xr.Dataset, day: float) -> Callable[[np.ndarray], float]:

@@ -3,19 +3,15 @@
 from collections.abc import Mapping
 from functools import partial
 
+from armillary.core.classification.calibration import expected_calibration_error
+from armillary.core.classification.confusion import accuracy, efficiency, macro_f1, purity
+from armillary.core.classification.log_loss import balanced_log_loss, log_loss
+from armillary.core.classification.open_set import open_set_auc
+from armillary.core.classification.ranking import average_precision, macro_area, micro_area, roc_area
+from armillary.core.classification.scored import define
 from armillary.core.domain import Metric, MetricSet
-from armillary.domains.transients.metrics.calibration import expected_calibration_error
-from armillary.domains.transients.metrics.confusion import accuracy, efficiency, macro_f1, purity
 from armillary.domains.transients.metrics.early import balanced_log_loss_at
-from armillary.domains.transients.metrics.log_loss import (
-    balanced_log_loss,
-    challenge_weights,
-    log_loss,
-    plasticc_log_loss,
-)
-from armillary.domains.transients.metrics.open_set import open_set_auc
-from armillary.domains.transients.metrics.ranking import average_precision, macro_area, micro_area, roc_area
-from armillary.domains.transients.metrics.scored import define
+from armillary.domains.transients.metrics.plasticc import challenge_weights, plasticc_log_loss
 from armillary.domains.transients.settings import TransientsRun
 
 IA_NAMES = ("90", "Ia", "SNIa", "SN Ia")

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from armillary.core.calibration import fit_vector_scaling
 from armillary.core.config.embeddings import ObservationEmbeddingSettings
 from armillary.core.config.heads import PooledSettings
-from armillary.core.domain import Batch, Items
+from armillary.core.domain import Batch, Interface, Items, Port
 from armillary.core.embeddings import ObservationEmbedding
 from armillary.core.errors import ConfigError
 from armillary.core.heads import PooledClassifier
@@ -126,6 +126,27 @@ class RawClassifier(nn.Module):
         temperature, shift = fit_vector_scaling(scores, target, self._class_weights(target)[target])
         self.temperature.copy_(temperature)
         self.shift.copy_(shift)
+
+    def interface(self) -> Interface:
+        """Light curves from the trigger's point of view, of any number of observations, to probabilities."""
+        row = ("item", "observation")
+        return Interface(
+            inputs={
+                "time": Port(row, "d", "since the first detection, rising"),
+                "flux": Port(row, "FLUXCAL", "as the training data give it"),
+                "flux_error": Port(row, "FLUXCAL", "one standard deviation, above zero", padding=1.0),
+                "band": Port(row, about="place of the band in data.bands"),
+                "mask": Port(row, about="true for observations, false for the padding after them"),
+                "redshift": Port(("item",), about="NaN where unknown"),
+                "redshift_error": Port(("item",), about="NaN where unknown"),
+            },
+            outputs={
+                "probability": Port(("item", "class"), about="of each class after the last observation"),
+                "open_set_score": Port(("item",), "nat", "higher for what resembles no class"),
+                "early_probability": Port(("item", "day", "class"), about="on each of predict.days"),
+            },
+            ragged=("observation",),
+        )
 
     def after_step(self) -> None:
         """Lets the trunk fold what it gathered (batch norms)."""

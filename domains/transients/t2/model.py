@@ -18,7 +18,7 @@ from armillary.core.config.heads import PooledSettings
 from armillary.core.config.mixers import AttentionSettings
 from armillary.core.config.norms import LayerNormSettings
 from armillary.core.config.trunk import TrunkSettings
-from armillary.core.domain import Batch, Items
+from armillary.core.domain import Batch, Interface, Items, Port
 from armillary.core.embeddings.linear import LinearEmbedding
 from armillary.core.heads.pooled import PooledClassifier
 from armillary.core.tokens import Tokens
@@ -123,6 +123,21 @@ class T2(nn.Module):
 
     def calibrate(self, batches: Callable[[], Iterator[Batch]]) -> None:
         """Nothing: t2 reports the probabilities that its loss was trained on."""
+
+    def interface(self) -> Interface:
+        """Interpolated light curves to probabilities."""
+        return Interface(
+            inputs={
+                "gp_flux": Port(
+                    ("item", "time_step", "band"), "FLUXCAL", "of the Gaussian process at evenly spaced times, data.bands"
+                ),
+                "redshift": Port(("item", "redshift_feature"), about="redshift and its error; NaN where unknown"),
+            },
+            outputs={
+                "probability": Port(("item", "class"), about="of each class"),
+                "open_set_score": Port(("item",), "nat", "higher for what resembles no class"),
+            },
+        )
 
     def after_step(self) -> None:
         """Explicit updates of the trunk, where it has any."""

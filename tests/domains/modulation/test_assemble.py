@@ -56,7 +56,10 @@ def test_smoothing_in_chunks_with_context_equals_smoothing_the_whole(count: int,
     whole = smooth(probability, chain, width)
     cut = min(cut, count)
     lead = max(cut - width + 1, 0)
-    parts = [smooth(probability[:cut], chain[:cut], width), smooth(probability[lead:], chain[lead:], width)[cut - lead :]]
+    parts = [
+        smooth(probability[:cut], chain[:cut], width),
+        smooth(probability[lead:], chain[lead:], width)[cut - lead :],
+    ]
     assert np.allclose(np.concatenate(parts), whole, atol=1e-6)
     assert np.allclose(whole.sum(1), 1, atol=1e-6)
 

@@ -227,12 +227,12 @@ def test_arrays_that_share_their_bytes_may_not_be_more_than_was_read():
 
 
 def test_depth_and_number_of_instructions_are_bounded():
-    deep = b"\x80\x02" + b"(" * 100_000 + b"t" * 100_000
+    deep = b"\x80\x02" + b"(" * 50_000 + b"t" * 50_000
     with pytest.raises(PickleRefusedError, match="keys that are neither"):
         load(b"\x80\x02}" + deep[2:] + b"K\x01s.")
     assert load(b"\x80\x02}K\x01" + deep[2:] + b"s.") == {1: None}
-    with pytest.raises(PickleRefusedError, match="more than 1000000 pickle instructions"):
-        load(b"\x80\x02" + b"]" * 1_000_001)
+    with pytest.raises(PickleRefusedError, match="more than 200000 pickle instructions"):
+        load(b"\x80\x02" + b"]" * 200_001)
 
 
 def test_a_list_that_holds_itself_is_no_trouble():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from armillary.core.classification.scored import scored
 from armillary.core.plotting import PALETTE, house_style, new_figure, series_style
 from armillary.domains.transients.bands import BANDS
 from armillary.domains.transients.data import make_items
@@ -16,7 +17,6 @@ from armillary.domains.transients.figures.bands import band_style
 from armillary.domains.transients.figures.curves import precision_recall_figure
 from armillary.domains.transients.figures.report import choose_examples
 from armillary.domains.transients.lightcurves import LightCurves
-from armillary.domains.transients.metrics import scored
 from armillary.domains.transients.recipes import raw_spcc, t2_spcc
 
 BAND_NAMES = ("des_g", "des_r", "des_i", "des_z")

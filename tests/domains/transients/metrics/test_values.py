@@ -9,20 +9,20 @@ import torch
 import torchmetrics.functional.classification as tm
 import xarray as xr
 
-from armillary.domains.transients.classes import PLASTICC, SPCC, ZTF_BTS
-from armillary.domains.transients.metrics import metrics, scored
-from armillary.domains.transients.metrics.calibration import calibration_error_of, calibration_sums
-from armillary.domains.transients.metrics.confusion import accuracy_of, confusion, macro_f1_of
-from armillary.domains.transients.metrics.early import at_day
-from armillary.domains.transients.metrics.log_loss import (
+from armillary.core.classification.calibration import calibration_error_of, calibration_sums
+from armillary.core.classification.confusion import accuracy_of, confusion, macro_f1_of
+from armillary.core.classification.log_loss import (
     balanced_log_loss,
-    challenge_weights,
     class_mean,
     log_loss_sums,
-    plasticc_log_loss,
     true_class_loss,
 )
+from armillary.core.classification.scored import scored
+from armillary.domains.transients.classes import PLASTICC, SPCC, ZTF_BTS
+from armillary.domains.transients.metrics import metrics
+from armillary.domains.transients.metrics.early import at_day
 from armillary.domains.transients.metrics.metric_set import ia_classes
+from armillary.domains.transients.metrics.plasticc import challenge_weights, plasticc_log_loss
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from armillary.core.config.trunk import TrunkSettings
-from armillary.core.domain import Batch, Item, Metric, MetricSet, ReadOptions, Split, TrunkNeeds
+from armillary.core.domain import Batch, Interface, Item, Metric, MetricSet, Port, ReadOptions, Split, TrunkNeeds
 from armillary.core.errors import DataError
 from armillary.core.random import derive_rng
 from armillary.core.tokens import Tokens
@@ -134,6 +134,10 @@ class Net(nn.Module):
     def predict(self, batch: Batch, options: object) -> Iterator[dict[str, Tensor]]:
         """Probabilities."""
         yield {"probability": self(batch["value"]).softmax(-1)}
+
+    def interface(self) -> Interface:
+        """Waves to probabilities."""
+        return Interface({"value": Port(("item", "t"), "1", "the wave")}, {"probability": Port(("item", "class"))})
 
     def calibrate(self, batches: Callable[[], Iterator[Batch]]) -> None:
         """Nothing."""

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float64
 
-from armillary.domains.transients.metrics.ranking import rank, roc_area
+from armillary.core.classification.ranking import rank, roc_area
 
 
 def open_set_auc(records: xr.Dataset) -> Callable[[np.ndarray], float]:

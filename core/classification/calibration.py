@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
+from armillary.core.classification.scored import Scored, Sums, scored, weighted_counts
 
 BINS = 15
 

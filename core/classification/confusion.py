@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
 
-from armillary.domains.transients.metrics.scored import Scored, Sums, scored, weighted_counts
+from armillary.core.classification.scored import Scored, Sums, scored, weighted_counts
 
 
 def confusion(known: Scored, weight: Float[np.ndarray, " n"]) -> Sums:

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Float64, Int64
 
-from armillary.domains.transients.metrics.scored import scored
+from armillary.core.classification.scored import scored
 
 Area = Callable[[Float64[np.ndarray, " g"], Float64[np.ndarray, " g"]], float]
 
