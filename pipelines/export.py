@@ -131,7 +131,7 @@ def _write(
         runner = onnx_runner(path) if name == "onnx" else torch_runner(path)
         card = {**about, "parity": _parity(served, program, runner, samples, MODELS[name])}
         if name == "onnx" and int8:
-            card["int8"] = _int8(run, served, program, path)
+            card["int8"] = _int8(run, served, program, samples, path)
         write_cards(temporary, card, name)
     return card
 
@@ -157,10 +157,10 @@ def _parity(served: Served, program: Program, runner: Runner, samples: Samples, 
     return {"items": samples.number, "data": samples.where, "tolerance": TOLERANCE, "largest difference": largest}
 
 
-def _int8(run: "Run", served: Served, program: Program, path: Path) -> dict[str, Any]:
+def _int8(run: "Run", served: Served, program: Program, samples: Samples, path: Path) -> dict[str, Any]:
     from armillary.pipelines.export_measure import measured_int8
 
-    found = measured_int8(run, served, program, path, path.with_name(INT8))
+    found = measured_int8(run, served, program, samples.lengths, path, path.with_name(INT8))
     if "warning" in found:
         warnings.warn(f"{run.config.recipe}: {found['warning']}", ExportWarning, stacklevel=4)
     return found

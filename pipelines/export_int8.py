@@ -1,9 +1,10 @@
 """ONNX files with weights, and where it pays activations, of eight bits; what that costs is measured."""
 
+import io
 import logging
 import warnings
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ LARGEST_LOSS = 1.0  # points of accuracy; more is told as a warning
 _STATIC_OPERATORS = ["Conv", "MatMul", "Gemm"]
 _DYNAMIC_OPERATORS = ["MatMul", "LSTM"]
 _PERCENTILE = 99.99
+_AS_QUICK = 1.1  # times closer than this are alike
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,21 @@ def quantise(source: Path, target: Path, way: str, batches: Sequence[Named]) -> 
             quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
             if way == "dynamic":
                 quantize_dynamic(prepared, target, _DYNAMIC_OPERATORS, per_channel=True, weight_type=QuantType.QInt8)
-                return
-            percentile = way == "static percentile"
-            quantize_static(
-                prepared,
-                target,
-                _Reader(batches),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                op_types_to_quantize=_STATIC_OPERATORS,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
-                extra_options={"CalibPercentile": _PERCENTILE} if percentile else {},
-            )
+            else:
+                percentile = way == "static percentile"
+                quantize_static(
+                    prepared,
+                    target,
+                    _Reader(batches),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    op_types_to_quantize=_STATIC_OPERATORS,
+                    activation_type=QuantType.QInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=CalibrationMethod.Percentile if percentile else CalibrationMethod.MinMax,
+                    extra_options={"CalibPercentile": _PERCENTILE} if percentile else {},
+                )
+        _check_quantised(target)
     except Exception as error:
         raise RunError(f"onnxruntime cannot quantise this model ({way}): {reason(error)}\n  Leave out --int8.") from error
     finally:
@@ -72,11 +75,21 @@ def quantise(source: Path, target: Path, way: str, batches: Sequence[Named]) -> 
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The quickest of those that lose at most a point, else the one that loses least."""
+    """The smallest of those that lose at most a point and are about the quickest; else the one that loses least."""
     good = [candidate for candidate in candidates if candidate.lost <= LARGEST_LOSS]
-    if good:
-        return min(good, key=lambda candidate: candidate.milliseconds)
-    return min(candidates, key=lambda candidate: candidate.lost)
+    if not good:
+        return min(candidates, key=lambda candidate: candidate.lost)
+    limit = _AS_QUICK * min(candidate.milliseconds for candidate in good)
+    quick = [candidate for candidate in good if candidate.milliseconds <= limit]
+    return min(quick, key=lambda candidate: candidate.path.stat().st_size)
+
+
+def _check_quantised(path: Path) -> None:
+    import onnx
+
+    if not any("Quantize" in node.op_type for node in onnx.load(path).graph.node):
+        path.unlink()
+        raise ValueError("none of its operators with weights can be")
 
 
 class _Reader:
@@ -93,12 +106,12 @@ class _Reader:
 
 @contextmanager
 def _quiet() -> Generator[None, None, None]:
-    """Without the advice that quantisation writes to the root logger."""
+    """Without the advice that quantisation writes to the root logger and to the terminal."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -14,7 +14,7 @@ from armillary.core.domain import Metric
 from armillary.core.errors import RunError
 from armillary.pipelines.export_int8 import LARGEST_LOSS, WAYS, Candidate, choose, quantise
 from armillary.pipelines.export_onnx import onnx_runner
-from armillary.pipelines.export_program import Named, Program, Served
+from armillary.pipelines.export_program import Named, Program, Served, padded
 from armillary.pipelines.export_torch import Runner
 from armillary.pipelines.inference import batches
 
@@ -25,15 +25,19 @@ _CALIBRATION = 512  # training items that tell the ranges of activations
 _WARM_UP, _REPEATS = 10, 50
 
 
-def measured_int8(run: "Run", served: Served, program: Program, source: Path, target: Path) -> dict[str, Any]:
+def measured_int8(
+    run: "Run", served: Served, program: Program, lengths: Mapping[str, int], source: Path, target: Path
+) -> dict[str, Any]:
     """Writes the best eight-bit form of `source` to `target`; returns what each form costs.
+
+    lengths: of the longest item along each ragged axis.
 
     Raises:
         RunError: onnxruntime can quantise the model in no way.
     """
     from armillary.pipelines.export import spread
 
-    calibration = [program.feed(batch) for batch in spread(run.items("train"), _CALIBRATION)]
+    calibration = _calibration(run, program, lengths)
     one = {name: tensor[:1] for name, tensor in program.feed(spread(run.items("validation"), 1)[0]).items()}
     judge = _Judge(run, served, program)
     plain = onnx_runner(source)
@@ -56,6 +60,15 @@ def measured_int8(run: "Run", served: Served, program: Program, source: Path, ta
         raise RunError(next(iter(failed.values())) + "\n  Leave out --int8.")
     forms["onnx"]["bytes"] = source.stat().st_size
     return _settled(run, choose(candidates), candidates, forms, failed, target, judge)
+
+
+def _calibration(run: "Run", program: Program, lengths: Mapping[str, int]) -> list[Named]:
+    """Batches of training items, all of the same shape, as histograms of the activations need them."""
+    from armillary.pipelines.export import spread
+
+    feeds = [padded(batch, program.interface, lengths) for batch in spread(run.items("train"), _CALIBRATION)]
+    sizes = [len(next(iter(feed.values()))) for feed in feeds]
+    return [feed for feed, size in zip(feeds, sizes, strict=True) if size == sizes[0]]
 
 
 def _settled(

@@ -1,6 +1,6 @@
-"""The confusion matrix and the metrics that follow from it: accuracy, macro F1, purity and efficiency.
+"""The confusion matrix and the metrics that follow from it: accuracy, macro F1, kappa, purity and efficiency.
 
-All lie in [0, 1], higher is better. The predicted class is the most probable one.
+All lie in [0, 1] (kappa in [-1, 1]), higher is better. The predicted class is the most probable one.
 """
 
 from collections.abc import Callable, Collection
@@ -33,6 +33,17 @@ def macro_f1(records: xr.Dataset) -> Callable[[np.ndarray], float]:
     return _from_confusion(records, macro_f1_of)
 
 
+def kappa(records: xr.Dataset) -> Callable[[np.ndarray], float]:
+    """Cohen's kappa: (p_o - p_e) / (1 - p_e), observed agreement beyond that of independent answers.
+
+    NaN rule: NaN without items, and where chance alone agrees always (one class, always named).
+
+    References:
+        Cohen 1960, "A coefficient of agreement for nominal scales".
+    """
+    return _from_confusion(records, kappa_of)
+
+
 def purity(records: xr.Dataset, names: Collection[str]) -> Callable[[np.ndarray], float]:
     """TP / (TP + FP): the share of items called one of `names` that are. NaN when none is called so."""
     return _from_confusion(records, partial(purity_of, chosen=_chosen(records, names)))
@@ -57,6 +68,16 @@ def macro_f1_of(sums: Sums) -> float:
     total = sums.table.sum(0) + sums.table.sum(1)
     seen = total > 0
     return float(np.mean(2 * hits[seen] / total[seen])) if seen.any() else float("nan")
+
+
+def kappa_of(sums: Sums) -> float:
+    """Kappa from a confusion matrix."""
+    total = float(sums.table.sum())
+    if total <= 0:
+        return float("nan")
+    agreed = float(np.trace(sums.table)) / total
+    chance = float(sums.table.sum(0) @ sums.table.sum(1)) / total**2
+    return (agreed - chance) / (1 - chance) if chance < 1 else float("nan")
 
 
 def purity_of(sums: Sums, chosen: Bool[np.ndarray, " k"]) -> float:

@@ -13,7 +13,7 @@ DOMAIN = Domain(
         name: Lazy(f"{_HOME}.recipes:{name.replace('-', '_')}")
         for name in (
             "clst-rml2016a", "clst-rml2018", "kd-cnn-rml2016a", "kd-mobilenet-rml2016a", "mcldnn-rml2016a",
-            "pet-cgdnn-rml2016a", "ssm-rml2016a", "simulated",
+            "pet-cgdnn-rml2016a", "ssm-rml2016a", "satellites", "simulated",
         )
     },
     read=Lazy(f"{_HOME}.read:read"),

@@ -18,13 +18,15 @@ from armillary.domains.modulation.settings import ModulationData, ModulationRun
 from armillary.domains.modulation.splits import split_frames
 
 _SIMULATION = "armillary.domains.modulation.simulation"
-# Which recipe of the generator stands for a card.
+# Which generator stands for a card: called with the noise rule and the length, it gives a Make with `classes`.
 _GENERATORS = {
     "rml2016a": f"{_SIMULATION}.rml2016:RML2016A",
     "rml2016a_regen": f"{_SIMULATION}.rml2016:RML2016A",
     "simulated_rml2016a": f"{_SIMULATION}.rml2016:RML2016A",
     "rml2016b": f"{_SIMULATION}.rml2016:RML2016B",
     "rml2018": f"{_SIMULATION}.rml2018:RML2018",
+    "satellite_recordings": f"{_SIMULATION}.audio_maker:ReceiverAudio",
+    "simulated_receiver_audio": f"{_SIMULATION}.audio_maker:ReceiverAudio",
 }
 
 
@@ -35,7 +37,7 @@ def datasets(config: ModulationRun, folders: Mapping[str, Path], split: Split) -
         count = data.generator.train_per_key if split == "train" else data.generator.validation_per_key
         return GeneratedItems(config, _Maker(data), split, count, data.generator)
     problems: list[DataError] = []
-    frames = load_card(folders[data.card], problems.append)
+    frames = load_card(folders[data.card], problems.append, data.length)
     _check_rate(frames, data)
     target = targets(frames.label, data.classes)
     chosen = split_frames(target, frames.snr_db, frames.group, data)[split]
@@ -67,7 +69,11 @@ def targets(labels: np.ndarray, classes: tuple[str, ...]) -> Int64[np.ndarray, "
 
 
 class _Maker:
-    """The generator that stands for a card, with the run's classes and noise rule. Can be sent to a worker."""
+    """The generator that stands for a card, with the run's classes and noise rule. Can be sent to a worker.
+
+    Raises:
+        ConfigError: no generator stands for the card, or it has not the classes or the length asked for.
+    """
 
     def __init__(self, data: ModulationData) -> None:
         if data.card not in _GENERATORS:
@@ -76,21 +82,19 @@ class _Maker:
             )
         assert data.generator is not None
         module, _, name = _GENERATORS[data.card].partition(":")
-        self._recipe: Any = getattr(importlib.import_module(module), name).with_noise(data.generator.noise)
-        unknown = [name for name in data.classes if name not in self._recipe.classes]
+        self._make: Any = getattr(importlib.import_module(module), name)(data.generator.noise, data.length)
+        unknown = [name for name in data.classes if name not in self._make.classes]
         if unknown:
-            raise ConfigError(f"data.classes: the generator has no {', '.join(unknown)}; it has {self._recipe.classes}")
-        if self._recipe.length != data.length:
             raise ConfigError(
-                f"data.length={data.length}, but the generator's frames have {self._recipe.length} samples"
+                f"data.classes: the generator of {data.card} has no {', '.join(unknown)}; it has "
+                f"{', '.join(self._make.classes)}"
             )
-        self._place = np.array([self._recipe.classes.index(name) for name in data.classes], np.int64)
+        self._place = np.array([self._make.classes.index(name) for name in data.classes], np.int64)
 
     def __call__(
         self, place: Int64[np.ndarray, " n"], snr_db: Float32[np.ndarray, " n"], seeds: UInt64[np.ndarray, " n"]
     ) -> Float32[np.ndarray, "n 2 l"]:
-        generator = importlib.import_module(f"{_SIMULATION}.generator")
-        return generator.generate(self._recipe, self._place[place], snr_db, seeds).iq
+        return self._make(self._place[place], snr_db, seeds)
 
 
 def _check_length(frames: Frames, data: ModulationData) -> None:

@@ -1,9 +1,9 @@
 """The recipes: functions that return a complete run configuration."""
 
-from armillary.core.config import OptimSettings, TrainSettings
+from armillary.core.config import DistillSettings, OptimSettings, TrainSettings
 from armillary.core.config.mixers import Mamba2Settings
 from armillary.core.config.trunk import TrunkSettings
-from armillary.domains.modulation.classes import RML2016A, RML2018
+from armillary.domains.modulation.classes import RML2016A, RML2018, SATELLITE
 from armillary.domains.modulation.settings import (
     AugmentSettings,
     GeneratorSettings,
@@ -34,6 +34,8 @@ _BENCHMARK = OptimSettings(
     algorithm="adam", lr=1e-3, weight_decay=0.0, schedule="plateau", plateau_factor=0.5, plateau_patience=5,
     plateau_cooldown=0, warmup_steps=0,
 )  # fmt: skip
+_STUDENT = OptimSettings(algorithm="adamw", lr=2e-3, weight_decay=0.01, warmup_steps=100, average_decay=0.998)
+_SMALL = ClSTSettings(widths=(24, 48), depths=(1, 1), heads=(1, 3), kernels=(7, 3), drop_path=0.0)
 _CLST_OPTIM = OptimSettings(algorithm="adamw", lr=2e-3, weight_decay=0.05, warmup_steps=100, average_decay=0.998)
 
 
@@ -79,13 +81,21 @@ def pet_cgdnn_rml2016a() -> ModulationRun:
 
 
 def kd_cnn_rml2016a() -> ModulationRun:
-    """The small convolutional student of signal knowledge distillation (arXiv 2312.17446) on RML2016.10a."""
-    return _run("kd-cnn-rml2016a", KDCNNSettings(), _BENCHMARK, epochs=60)
+    """The small convolutional student of signal knowledge distillation (arXiv 2312.17446) on RML2016.10a.
+
+    Needs a teacher: distill.run names a finished run of clst-rml2016a; distill=null trains it alone.
+    """
+    return _student("kd-cnn-rml2016a", KDCNNSettings())
 
 
 def kd_mobilenet_rml2016a() -> ModulationRun:
-    """The small student of inverted residual blocks (arXiv 2312.17446) on RML2016.10a."""
-    return _run("kd-mobilenet-rml2016a", KDMobileNetSettings(), _BENCHMARK, epochs=60)
+    """The small student of inverted residual blocks (arXiv 2312.17446) on RML2016.10a; see kd-cnn-rml2016a."""
+    return _student("kd-mobilenet-rml2016a", KDMobileNetSettings())
+
+
+def _student(name: str, model: SystemSettings) -> ModulationRun:
+    teacher = DistillSettings(teacher="modulation/clst-rml2016a", temperature=4.0, share=0.7)
+    return _run(name, model, _STUDENT, epochs=60).model_copy(update={"distill": teacher})
 
 
 def ssm_rml2016a() -> ModulationRun:
@@ -96,12 +106,35 @@ def ssm_rml2016a() -> ModulationRun:
     return _run("ssm-rml2016a", SequenceSettings(trunk=trunk), _CLST_OPTIM, epochs=60)
 
 
+def satellites() -> ModulationRun:
+    """A small ClST on receiver audio of satellites, AFSK, BPSK and FSK: trained on simulated audio, tested on real.
+
+    Expected: nine recordings of ten and more named right by the majority of their frames.
+    """
+    return ModulationRun(
+        recipe="modulation/satellites",
+        data=ModulationData(
+            card="satellite_recordings",
+            classes=SATELLITE,
+            fractions=(0.0, 0.0, 1.0),
+            snr_labels=tuple(float(snr) for snr in range(4, 36, 4)),
+            length=1024,
+            sample_rate_hz=48e3,
+            generator=GeneratorSettings(train_per_key=400, validation_per_key=60, noise="calibrated"),
+        ),
+        model=_SMALL,
+        optim=_CLST_OPTIM,
+        train=TrainSettings(epochs=6, batch_size=64),
+        predict=ModulationPredict(window=1024),
+    )
+
+
 def simulated() -> ModulationRun:
     """A small ClST on frames of our own generator: the demo's short run. Results are of simulated data."""
     return ModulationRun(
         recipe="modulation/simulated",
         data=_RML2016A.model_copy(update={"card": "simulated_rml2016a"}),
-        model=ClSTSettings(widths=(24, 48), depths=(1, 1), heads=(1, 3), kernels=(7, 3), drop_path=0.0),
+        model=_SMALL,
         optim=_CLST_OPTIM.model_copy(update={"warmup_steps": 20, "average_decay": 0.99}),
         train=TrainSettings(epochs=4, batch_size=128),
     )

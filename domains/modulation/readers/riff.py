@@ -56,10 +56,10 @@ def read_wave_header(path: Path) -> WaveFile:
                 elif name == b"auxi":
                     auxi = stream.read(min(length, _AUXI_BYTES))
                 elif name == b"data":
-                    data = (start, long_data if long_data is not None and length == _OPEN else length)
-                    if length == _OPEN and long_data is None:
-                        break
-                    length = data[1]
+                    length = long_data if long_data is not None and length == _OPEN else length
+                    data = (start, length)
+                if length > size - start:
+                    break
                 stream.seek(start + length + length % 2)
     except OSError as error:
         raise unreadable(path, error) from error

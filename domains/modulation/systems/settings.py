@@ -23,7 +23,9 @@ class ClSTSettings(Settings):
     pattern: tuple[MixerSettings, ...] = Field(
         default=(), description="mixers of every stage, repeated over its depth; empty: parallel attention"
     )
-    ratio: PositiveFloat = Field(default=4.0, description="hidden width of the feed-forward part over the width")
+    ratio: PositiveFloat = Field(
+        default=2.0, description="hidden width of the feed-forward part over the width; with 4, above 1 M parameters"
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1)
     drop_path: float = Field(default=0.1, ge=0, lt=1)
 
