@@ -121,14 +121,15 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Writes a run as files for other programs."""
-    formats = [name for name in ("onnx", "torch") if getattr(arguments, name)]
+    from armillary.pipelines.export import FORMATS, ExportWarning
+
+    formats = [name for name in FORMATS if getattr(arguments, name)]
     if not formats or (arguments.int8 and not arguments.onnx):
         wrong = "--int8 is a form of the ONNX file: give --onnx, too" if formats else "give --onnx, --torch or both"
         print(f"usage: armillary export RUN [--onnx [--int8]] [--torch] [--out DIR]\n{wrong}", file=sys.stderr)
         return 2
     import warnings
 
-    from armillary.pipelines.export import ExportWarning
     from armillary.pipelines.run import Run
 
     run = Run.load(arguments.run, data_root=arguments.data_root)

@@ -1,7 +1,7 @@
 """`export`: a finished run as files for other programs, compared with the model, with card and licences inside."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from armillary.core.domain import Batch, Exportable, Interface, Items
 from armillary.core.errors import CardError, RunError
 from armillary.core.files import atomic_write
 from armillary.pipelines.export_onnx import check_packages, onnx_runner, write_onnx
-from armillary.pipelines.export_program import TOLERANCE, Named, Program, Served, differences, trace
+from armillary.pipelines.export_program import TOLERANCE, Program, Served, differences, trace
 from armillary.pipelines.export_torch import Runner, torch_runner, write_torch
 from armillary.pipelines.model_card import CARD, INT8, MODELS, about_run, write_cards
 from armillary.pipelines.sampling import item_lengths
@@ -107,7 +107,9 @@ def _samples(run: "Run", interface: Interface, need: bool) -> Samples:
         return Samples([batch], _BATCH, "the domain's example batch (the run's data were not found)", lengths)
     longest = [int(lengths.max()) for part in (items, train) if (lengths := item_lengths(part)) is not None]
     chosen = spread(items, _COMPARED)
-    return Samples(chosen, min(len(items), _COMPARED), "validation items", dict.fromkeys(interface.ragged, max(longest, default=1)))
+    return Samples(
+        chosen, min(len(items), _COMPARED), "validation items", dict.fromkeys(interface.ragged, max(longest, default=1))
+    )
 
 
 def spread(items: Items, number: int) -> list[Batch]:
@@ -167,7 +169,7 @@ def _int8(run: "Run", served: Served, program: Program, samples: Samples, path: 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

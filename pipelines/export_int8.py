@@ -58,7 +58,7 @@ def quantise(source: Path, target: Path, way: str, batches: Sequence[Named]) -> 
                 quantize_static(
                     prepared,
                     target,
-                    _Reader(batches),
+                    _Reader(batches),  # pyright: ignore[reportArgumentType] (duck typed)
                     quant_format=QuantFormat.QDQ,
                     per_channel=True,
                     op_types_to_quantize=_STATIC_OPERATORS,
@@ -69,7 +69,9 @@ def quantise(source: Path, target: Path, way: str, batches: Sequence[Named]) -> 
                 )
         _check_quantised(target)
     except Exception as error:
-        raise RunError(f"onnxruntime cannot quantise this model ({way}): {reason(error)}\n  Leave out --int8.") from error
+        raise RunError(
+            f"onnxruntime cannot quantise this model ({way}): {reason(error)}\n  Leave out --int8."
+        ) from error
     finally:
         prepared.unlink(missing_ok=True)
 

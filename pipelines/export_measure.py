@@ -41,7 +41,10 @@ def measured_int8(
     one = {name: tensor[:1] for name, tensor in program.feed(spread(run.items("validation"), 1)[0]).items()}
     judge = _Judge(run, served, program)
     plain = onnx_runner(source)
-    forms = {"torch": _form(judge(served), milliseconds(served, one)), "onnx": _form(judge(plain), milliseconds(plain, one))}
+    forms = {
+        "torch": _form(judge(served), milliseconds(served, one)),
+        "onnx": _form(judge(plain), milliseconds(plain, one)),
+    }
     candidates: list[Candidate] = []
     failed: dict[str, str] = {}
     for way in WAYS:
@@ -55,7 +58,11 @@ def measured_int8(
         values = judge(runner)
         lost = judge.lost(forms["onnx"]["metrics"], values)
         candidates.append(Candidate(way, path, values, lost, milliseconds(runner, one)))
-        forms[f"int8 {way}"] = {**_form(values, candidates[-1].milliseconds), "lost": lost, "bytes": path.stat().st_size}
+        forms[f"int8 {way}"] = {
+            **_form(values, candidates[-1].milliseconds),
+            "lost": lost,
+            "bytes": path.stat().st_size,
+        }
     if not candidates:
         raise RunError(next(iter(failed.values())) + "\n  Leave out --int8.")
     forms["onnx"]["bytes"] = source.stat().st_size
@@ -135,7 +142,11 @@ class _Judge:
                 answer = next(iter(served.model.predict(batch, served.options)))  # pyright: ignore[reportCallIssue]
                 arrays = {name: value.float().numpy() for name, value in answer.items()}
                 self.batches.append((program.feed(batch), {**arrays, "index": batch["index"].numpy()}))
-        self.unit = "points of accuracy" if self._accuracy(self._records([old for _, old in self.batches])) is not None else "% of the primary metric"
+        self.unit = (
+            "points of accuracy"
+            if self._accuracy(self._records([old for _, old in self.batches])) is not None
+            else "% of the primary metric"
+        )
 
     def __call__(self, runner: Runner) -> dict[str, float]:
         """The primary metric, and accuracy where the records hold classes."""

@@ -103,8 +103,8 @@ def padded(batch: Batch, interface: Interface, lengths: Mapping[str, int]) -> Na
             if missing < 0:
                 raise RunError(
                     f"an item has {tensor.shape[place]} along '{axis}'; this export is bound to {lengths[axis]}, the "
-                    "longest of the training and validation data.\n  Cut the item, or export a run whose mixers are free "
-                    "of the length (attention)."
+                    "longest of the training and validation data.\n  Cut the item, or export a run whose mixers are "
+                    "free of the length (attention)."
                 )
             value = bool(port.padding) if tensor.dtype == torch.bool else port.padding
             after = (0, 0) * (tensor.ndim - place - 1) + (0, missing)
@@ -140,9 +140,7 @@ def reason(error: BaseException) -> str:
 def plain_operators() -> Generator[None, None, None]:
     """Ops of the core run in forms made of torch's own operators."""
     before = os.environ.get(OVERRIDE)
-    os.environ[OVERRIDE] = ",".join(
-        f"{name}={'reference' if name in _AS_REFERENCE else 'portable'}" for name in OPS
-    )
+    os.environ[OVERRIDE] = ",".join(f"{name}={'reference' if name in _AS_REFERENCE else 'portable'}" for name in OPS)
     try:
         yield
     finally:
@@ -205,7 +203,9 @@ def _fill(tensor: Tensor, port: Port) -> bool | float | int:
 def _probes(given: Named, inputs: Mapping[str, Port], ragged: tuple[str, ...]) -> list[Named]:
     """One, two and all items; with ragged axes also cut to other lengths."""
     batches = [{name: tensor[:number] for name, tensor in given.items()} for number in (1, 2, None)]
-    longest = max((given[n].shape[i] for n, port in inputs.items() for i, a in enumerate(port.axes) if a in ragged), default=0)
+    longest = max(
+        (given[n].shape[i] for n, port in inputs.items() for i, a in enumerate(port.axes) if a in ragged), default=0
+    )
     for length in sorted({longest // 2, longest - 1, 1} - {0}) if ragged else ():
         batches.append({name: _cut(tensor, inputs[name], ragged, length) for name, tensor in batches[1].items()})
     return batches

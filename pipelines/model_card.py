@@ -66,7 +66,9 @@ def _ports(program: Program, side: str) -> dict[str, dict[str, Any]]:
     """Shape, unit and meaning of each tensor; an axis of any length is told by its name."""
     ports, signature = getattr(program.interface, side), program.exported.graph_signature
     names = signature.user_inputs if side == "inputs" else signature.user_outputs
-    nodes = {node.name: node.meta["val"] for node in program.exported.graph.nodes if isinstance(node.meta.get("val"), Tensor)}
+    nodes = {
+        node.name: node.meta["val"] for node in program.exported.graph.nodes if isinstance(node.meta.get("val"), Tensor)
+    }
     told: dict[str, dict[str, Any]] = {}
     for (name, port), node in zip(ports.items(), names, strict=True):
         value = nodes[node]

@@ -139,7 +139,10 @@ def _quality(card: Card) -> str:
             [name, _number(each["value"]), f"{_number(each['low'])} to {_number(each['high'])}", _better(each)]
             for name, each in result["metrics"].items()
         ]
-        parts += [f"{split} split, {result['items']} items; {result['primary']} chose the checkpoint.", _table(header, rows)]
+        parts += [
+            f"{split} split, {result['items']} items; {result['primary']} chose the checkpoint.",
+            _table(header, rows),
+        ]
     training = ", ".join(f"{key} {_number(value)}" for key, value in card["training"].items())
     return "\n\n".join([*parts, f"Training: {training}."])
 
@@ -161,8 +164,16 @@ def _int8(card: Card) -> str:
         for form, about in facts["forms"].items()
     ]
     lost = f"`model_int8.onnx` is the {facts['way']} form. It loses {facts['lost']:.2f} {facts['lost unit']}"
-    note = f"{lost} on {facts['items']} items of the {facts['split']} split; ranges from {facts['calibration items']} training items."
-    parts = ["## Eight bits", note, _table(["form", *metrics, "ms an item", "bytes"], rows), f"Time: {facts['latency']}."]
+    note = (
+        f"{lost} on {facts['items']} items of the {facts['split']} split; ranges from {facts['calibration items']} "
+        "training items."
+    )
+    parts = [
+        "## Eight bits",
+        note,
+        _table(["form", *metrics, "ms an item", "bytes"], rows),
+        f"Time: {facts['latency']}.",
+    ]
     parts += [f"Not possible: {way} ({text})." for way, text in facts["failed"].items()]
     if "warning" in facts:
         parts.insert(1, f"**Warning: {facts['warning']}**")
@@ -189,7 +200,11 @@ def _settings(card: Card) -> str:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    lines = [
+        header,
+        ["---"] * len(header),
+        *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows),
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

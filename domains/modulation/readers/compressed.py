@@ -22,7 +22,7 @@ DAMAGE = (EOFError, lzma.LZMAError, zlib.error, OSError)
 _OPENERS: dict[bytes, Callable[[io.BufferedIOBase], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
     b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(raw),  # noqa: SIM115 (closed by open_plain)
-    b"BZh": lambda raw: bz2.BZ2File(raw),
+    b"BZh": lambda raw: bz2.BZ2File(raw),  # pyright: ignore[reportArgumentType]
 }
 
 

@@ -84,7 +84,7 @@ def check_wave(path: Path, header: WaveFile, report: Report) -> None:
             DataError(
                 "its header tells of no samples",
                 path=path,
-                advice="A recorder that was cut off never writes the length: mend the header (sox --ignore-length does).",
+                advice="A recorder that was cut off never writes the length: mend the header (sox --ignore-length).",
             )
         )
     elif told is not None and told > there:

@@ -129,7 +129,9 @@ class T2(nn.Module):
         return Interface(
             inputs={
                 "gp_flux": Port(
-                    ("item", "time_step", "band"), "FLUXCAL", "of the Gaussian process at evenly spaced times, data.bands"
+                    ("item", "time_step", "band"),
+                    "FLUXCAL",
+                    "of the Gaussian process at evenly spaced times, data.bands",
                 ),
                 "redshift": Port(("item", "redshift_feature"), about="redshift and its error; NaN where unknown"),
             },

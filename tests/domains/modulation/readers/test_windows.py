@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def ramp(count: int) -> np.ndarray:
 def capture(samples: np.ndarray, cuts: list[int] | None = None, **facts: Any) -> Capture:
     """A capture whose blocks end at `cuts`."""
     bounds = sorted({0, len(samples), *(min(cut, len(samples)) for cut in cuts or [])})
-    blocks = [samples[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    blocks = [samples[a:b] for a, b in pairwise(bounds)]
     return Capture("a.cf32", lambda: iter(blocks), **facts)
 
 
@@ -92,7 +93,8 @@ def test_windows_of_zeros_or_nan_are_left_out_and_told_once(problems: Any):
     (chunk,) = cut(capture(samples, first=1000), problems, 10)
     assert chunk.start.tolist() == [1000, 1010, 1030, 1040, 1060, 1080, 1090]
     assert sorted(map(str, problems)) == [
-        "a.cf32[sample 1020]: 1 of 10 windows hold nothing but zeros\n  They are left out; the place is the first one's.",
+        "a.cf32[sample 1020]: 1 of 10 windows hold nothing but zeros\n"
+        "  They are left out; the place is the first one's.",
         "a.cf32[sample 1050]: 2 of 10 windows hold samples that are not finite (NaN or infinity)\n"
         "  They are left out; the place is the first one's.",
     ]
