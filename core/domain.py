@@ -245,5 +245,7 @@ class Domain:
     streams: "Mapping[str, Callable[[Path], AbstractContextManager[Callable[[xr.Dataset], None]]]]" = field(
         default_factory=dict[str, Any]
     )
+    # Several runs of the domain in one figure: run name -> its predictions of the test split.
+    joint_figures: "Callable[[Mapping[str, xr.Dataset]], Mapping[str, Figure]] | None" = None
     demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
     commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])

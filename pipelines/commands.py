@@ -121,9 +121,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def export(arguments: argparse.Namespace) -> int:
     """Writes a run as files for other programs."""
-    from armillary.pipelines.export import FORMATS, ExportWarning
+    from armillary.pipelines.export import FORMATS, ExportWarning, Format
 
-    formats = [name for name in FORMATS if getattr(arguments, name)]
+    formats: list[Format] = [name for name in FORMATS if getattr(arguments, name)]
     if not formats or (arguments.int8 and not arguments.onnx):
         wrong = "--int8 is a form of the ONNX file: give --onnx, too" if formats else "give --onnx, --torch or both"
         print(f"usage: armillary export RUN [--onnx [--int8]] [--torch] [--out DIR]\n{wrong}", file=sys.stderr)

@@ -51,14 +51,17 @@ def _simulated(domain: Domain, card: Card, root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{card.id}.") as temporary:
         made = domain.simulate(card.id, Path(temporary), 0, "default")
+        folder = dataset_folder(root, card.domain, card.id)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Another process was faster, and perhaps reads it already.
-            return locate(card, root)
-        except CardError:
-            folder = dataset_folder(root, card.domain, card.id)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            replace_atomically(made, folder)
-            return folder
+            made.rename(folder)
+        except OSError:
+            try:
+                # Another process was faster, and perhaps reads it already: what is whole stays where it is.
+                return locate(card, root)
+            except CardError:
+                replace_atomically(made, folder)
+        return folder
 
 
 def card_records(domain: Domain, config: RunConfig) -> list[dict[str, Any]]:

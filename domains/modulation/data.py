@@ -57,7 +57,7 @@ def items(config: ModulationRun, chunk: xr.Dataset) -> Items:
     _check_length(frames, config.data)
     _check_rate(frames, config.data)
     problems, usable = _usable(frames)
-    capture = bool(frames.start.any()) or len(np.unique(frames.group)) < len(frames)
+    capture = bool(chunk.attrs.get("capture", frames.start.any()))
     return FrameItems(config, frames, targets(frames.label, config.data.classes), usable, problems, capture)
 
 

@@ -23,6 +23,15 @@ class IQStore(Protocol):
         ...
 
 
+@runtime_checkable
+class Unchecked(Protocol):
+    """A store that refuses frames which are not finite, and can also give them as they are."""
+
+    def unchecked(self, indices: Indices) -> Float32[np.ndarray, "m 2 l"]:
+        """The frames at `indices`, finite or not."""
+        ...
+
+
 @dataclass(frozen=True)
 class Frames:
     """n frames of l samples, rows I then Q, all at one sample rate.

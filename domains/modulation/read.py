@@ -10,7 +10,7 @@ import xarray as xr
 
 from armillary.core.domain import ReadOptions
 from armillary.core.errors import DataError
-from armillary.domains.modulation.frames import Frames
+from armillary.domains.modulation.frames import Frames, Indices, Unchecked
 from armillary.domains.modulation.readers.capture import Capture, windows
 from armillary.domains.modulation.readers.hisarmod import read_hisarmod
 from armillary.domains.modulation.readers.iq_wav import open_iq_wav
@@ -20,6 +20,7 @@ from armillary.domains.modulation.readers.report import Report
 from armillary.domains.modulation.readers.rml_pickle import NOMINAL_RATE_HZ, read_rml_pickle
 from armillary.domains.modulation.readers.sigmf_files import open_sigmf, open_sigmf_archive
 from armillary.domains.modulation.readers.sniff import KNOWN, Kind, is_data, sniff
+from armillary.domains.modulation.readers.unusable import usable
 from armillary.domains.modulation.settings import ModulationPredict
 
 Open = Callable[[Path, ModulationPredict, Report], Iterator[Capture]]
@@ -115,7 +116,17 @@ def _frames(path: Path, kind: Kind, settings: ModulationPredict, options: ReadOp
     for part in reader(path, options.report):
         for start in range(0, len(part), options.chunk_items):
             chosen = np.arange(start, min(start + options.chunk_items, len(part)), dtype=np.int64)
-            yield _dataset(replace(part.select(chosen), sample_rate_hz=rate, centre_hz=centre), capture=False)
+            frames = _sound(part, chosen, path, options.report)
+            if len(frames):
+                yield _dataset(replace(frames, sample_rate_hz=rate, centre_hz=centre), capture=False)
+
+
+def _sound(part: Frames, chosen: Indices, path: Path, report: Report) -> Frames:
+    """The frames at `chosen` that can be used; sets that lie on disk have not been looked through before."""
+    iq = part.iq.unchecked(chosen) if isinstance(part.iq, Unchecked) else np.asarray(part.iq[chosen], np.float32)
+    keep = usable(iq, path, lambda index: str(part.id[chosen[index]]), report)
+    described = replace(part, iq=np.zeros((len(part), 2, 0), np.float32)).select(chosen[keep])
+    return replace(described, iq=iq[keep])
 
 
 def _dataset(frames: Frames, capture: bool) -> xr.Dataset:

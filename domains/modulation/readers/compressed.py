@@ -21,8 +21,8 @@ FREE_BYTES = 64 * MEGABYTE  # what any file may unfold to
 DAMAGE = (EOFError, lzma.LZMAError, zlib.error, OSError)
 _OPENERS: dict[bytes, Callable[[io.BufferedIOBase], Any]] = {
     b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
-    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(raw),  # noqa: SIM115 (closed by open_plain)
-    b"BZh": lambda raw: bz2.BZ2File(raw),  # pyright: ignore[reportArgumentType]
+    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(raw),  # noqa: SIM115  # pyright: ignore[reportArgumentType]
+    b"BZh": lambda raw: bz2.BZ2File(raw),
 }
 
 

@@ -46,21 +46,29 @@ class Hdf5Frames:
         Raises:
             DataError: a damaged file, or a frame that is not finite.
         """
-        rows = self.rows[indices]
-        unique, inverse = np.unique(rows, return_inverse=True)
-        iq = np.empty((len(unique), 2, self.shape[2]), np.float32)
-        try:
-            self._read(unique, iq)
-        except OSError as error:
-            raise DataError(f"cannot be read: {str(error)[:200]}", path=self.path, advice=_ADVICE) from error
+        iq = self.unchecked(indices)
         bad = np.flatnonzero(~finite(iq))
         if len(bad):
             raise DataError(
                 "samples that are not finite (NaN or infinity)",
                 path=self.path,
-                item=f"row {unique[bad[0]]}",
+                item=f"row {self.rows[indices[bad[0]]]}",
                 advice="Compare the file's checksum with its source.",
             )
+        return iq
+
+    def unchecked(self, indices: Indices) -> Float32[np.ndarray, "m 2 l"]:
+        """The frames at `indices`, finite or not.
+
+        Raises:
+            DataError: a damaged file.
+        """
+        unique, inverse = np.unique(self.rows[indices], return_inverse=True)
+        iq = np.empty((len(unique), 2, self.shape[2]), np.float32)
+        try:
+            self._read(unique, iq)
+        except OSError as error:
+            raise DataError(f"cannot be read: {str(error)[:200]}", path=self.path, advice=_ADVICE) from error
         return iq[inverse.reshape(-1)]
 
     def _read(self, rows: Int64[np.ndarray, " u"], into: Float32[np.ndarray, "u 2 l"]) -> None:

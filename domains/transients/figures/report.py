@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from armillary.core.classification.scored import Scored, scored
 from armillary.core.domain import Again, Items
+from armillary.core.figures.calibration import calibration_figure
+from armillary.core.figures.confusion import confusion_figure
 from armillary.core.plotting import house_style
 from armillary.domains.transients.curve_items import CurveItems
-from armillary.domains.transients.figures.calibration import calibration_figure
-from armillary.domains.transients.figures.confusion import confusion_figure
 from armillary.domains.transients.figures.curves import precision_recall_figure, roc_figure
 from armillary.domains.transients.figures.early import early_figure
 from armillary.domains.transients.figures.example import example_figure
@@ -72,10 +72,10 @@ def _examples(
 
 def _overall(known: Scored) -> Mapping[str, Figure]:
     return {
-        "confusion": confusion_figure(known),
+        "confusion": confusion_figure(known, "objects"),
         "roc": roc_figure(known),
         "precision_recall": precision_recall_figure(known),
-        "calibration": calibration_figure(known),
+        "calibration": calibration_figure(known, "objects"),
     }
 
 

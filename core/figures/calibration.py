@@ -5,18 +5,19 @@ from matplotlib.figure import Figure
 
 from armillary.core.classification.calibration import BINS, calibration_error_of, calibration_sums
 from armillary.core.classification.scored import Scored
+from armillary.core.figures.intervals import wilson
 from armillary.core.plotting import BLUE, GREY, new_figure
 
 
-def calibration_figure(known: Scored) -> Figure:
+def calibration_figure(known: Scored, items: str = "items") -> Figure:
     """Accuracy against mean confidence in bins of the highest probability, with 95 % ranges; below, how many items.
 
-    The range is Wilson's score interval of a binomial proportion (Wilson 1927).
+    The range is Wilson's score interval of a binomial proportion. items: what they are called, in the plural.
     """
     sums = calibration_sums(known, np.ones(len(known.truth)))
     filled = sums.table[0] > 0
     count, confidence, correct = sums.table[:, filled]
-    low, high = _wilson(correct, count)
+    low, high = wilson(correct, count)
     figure = new_figure(4.2, 4.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
@@ -28,12 +29,5 @@ def calibration_figure(known: Scored) -> Figure:
     upper.legend(loc="upper left")
     middles = (np.arange(BINS) + 0.5) / BINS
     lower.bar(middles, sums.table[0], width=0.9 / BINS, color=BLUE)
-    lower.set(xlabel="Highest probability", ylabel="Objects", yscale="log", ylim=(0.8, None))
+    lower.set(xlabel="Highest probability", ylabel=items.capitalize(), yscale="log", ylim=(0.8, None))
     return figure
-
-
-def _wilson(correct: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    rate = correct / count
-    centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * np.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-    return centre - reach, centre + reach

@@ -1,0 +1,1 @@
+"""Figures that the sciences share: confusion, calibration, and which items to draw as examples."""

@@ -1,0 +1,1 @@
+"""Signals made by ourselves, and the files that they are written to."""
