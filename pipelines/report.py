@@ -48,6 +48,16 @@ class ReportMetric:
 
 
 @dataclass(frozen=True)
+class JointFigures:
+    """Figures of several runs of one domain, shown above the first of them."""
+
+    title: str
+    runs: tuple[str, ...]
+    figures: tuple[ReportFigure, ...]
+    simulated: bool = False
+
+
+@dataclass(frozen=True)
 class ReportInput:
     """All that the report says about one run. Texts are plain, never markup.
 
@@ -70,6 +80,7 @@ class ReportInput:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     commands: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    joint: JointFigures | None = None
 
     @property
     def simulated(self) -> bool:

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
 from armillary.core.cost import describe
 from armillary.core.domain import SPLITS, Lazy
 from armillary.core.errors import RunError
 from armillary.pipelines.folder import read_json
 from armillary.pipelines.report import Interval, ReportData, ReportInput, ReportMetric, write_report
 from armillary.pipelines.report_figures import ReportFigure
+from armillary.pipelines.report_joint import report_figures, stored_prediction, with_joint_figures
 from armillary.pipelines.run import Run
 
 
@@ -22,7 +21,7 @@ def report_runs(runs: Sequence[Run], out: Path) -> Path:
     Raises:
         RunError: a run has not been evaluated.
     """
-    return write_report([report_input(run) for run in runs], out)
+    return write_report(with_joint_figures(runs, [report_input(run) for run in runs]), out)
 
 
 def report_input(run: Run) -> ReportInput:
@@ -42,7 +41,7 @@ def report_input(run: Run) -> ReportInput:
         protocol=_protocol(run, result),
         metrics=metrics,
         intervals=f"{100 * result['confidence']:.0f} % bootstrap over groups, {result['resamples']} resamples",
-        figures=tuple(_figures(run)),
+        figures=_figures(run),
         cost=_cost(run, result),
         curve=_curve(run),
         environment={key: _shown(value) for key, value in read_json(run.folder.environment).items() if value},
@@ -102,19 +101,12 @@ def _cards(run: Run) -> list[Any]:
     return domain_cards(run.domain, run.config)
 
 
-def _figures(run: Run) -> list[ReportFigure]:
-    path = run.folder.predictions("test")
-    if not path.exists():
-        raise RunError(f"{path}: missing. Run: armillary evaluate {run.folder.path}")
-    with xr.open_dataset(path) as prediction:
-        figures = run.draw(prediction.load(), run.items("test"))
+def _figures(run: Run) -> tuple[ReportFigure, ...]:
+    figures = run.draw(stored_prediction(run), run.items("test"))
     run.folder.figures.mkdir(exist_ok=True)
-    found: list[ReportFigure] = []
     for name, figure in figures.items():
         figure.savefig(run.folder.figures / f"{name}.png", dpi=150)
-        caption = figure.get_label() or name.replace("_", " ")
-        found.append(ReportFigure(name.replace("_", " "), figure, str(caption), str(caption)))
-    return found
+    return report_figures(figures)
 
 
 def _cost(run: Run, result: Mapping[str, Any]) -> dict[str, str]:

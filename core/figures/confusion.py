@@ -16,7 +16,7 @@ CELL = 0.62  # inch, of a cell with share and count
 SMALL_CELL = 0.36  # inch, of a cell with its share alone
 MANY = 8  # classes from which on the numbers are set smaller
 COUNTED = 10  # classes up to which counts fit beneath the shares
-PANEL_CELL = 0.27  # inch, of a cell in one of several panels
+PANEL_CELL, BARE_CELL = 0.27, 0.18  # inch, of a cell in one of several panels, with and without its number
 NUMBERED = 12  # classes up to which cells of panels hold numbers
 
 
@@ -29,7 +29,7 @@ def confusion_figure(known: Scored, items: str = "items") -> Figure:
     counts = confusion(known, np.ones(len(known.truth))).table
     size = len(known.classes)
     cell = CELL if size <= COUNTED else SMALL_CELL
-    figure = new_figure(2.2 + cell * size, 1.0 + cell * size)
+    figure = _compressed(2.2 + cell * size, 1.0 + cell * size)
     axes = figure.add_subplot()
     image = _draw_matrix(axes, counts)
     if size <= COUNTED:
@@ -51,8 +51,8 @@ def confusion_panels(parts: Sequence[tuple[str, Scored]]) -> Figure:
     """
     classes = parts[0][1].classes
     size = len(classes)
-    side = max(PANEL_CELL * size, 1.8)
-    figure = new_figure(1.8 + (side + 0.15) * len(parts), 1.5 + side)
+    side = max((PANEL_CELL if size <= NUMBERED else BARE_CELL) * size, 1.8)
+    figure = _compressed(2.4 + (side + 0.15) * len(parts), 1.2 + side)
     panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
     images: list[AxesImage] = []
     for axes, (title, known) in zip(panels, parts, strict=True):
@@ -60,13 +60,20 @@ def confusion_panels(parts: Sequence[tuple[str, Scored]]) -> Figure:
         images.append(_draw_matrix(axes, counts))
         if size <= NUMBERED:
             _write_percent(axes, counts, 6.0)
-        _name_classes(axes, classes)
+        _name_classes(axes, classes, 45.0 if size <= NUMBERED else 90.0)
         axes.set_title(title)
     panels[0].set_yticks(range(size), classes)
     panels[0].set_ylabel("True class")
     figure.supxlabel("Predicted class", fontsize="medium")
     percent = ", numbers in %" if size <= NUMBERED else ""
     figure.colorbar(images[0], ax=list(panels), label=f"Fraction of the true class{percent}", shrink=0.8)
+    return figure
+
+
+def _compressed(width: float, height: float) -> Figure:
+    """A figure whose square panels stay together and keep the room for their labels."""
+    figure = new_figure(width, height)
+    figure.set_layout_engine("compressed")
     return figure
 
 
@@ -80,8 +87,9 @@ def _draw_matrix(axes: Axes, counts: Float64[np.ndarray, "k k"]) -> AxesImage:
     return axes.imshow(_shares(counts), cmap=SHADES, vmin=0, vmax=1)
 
 
-def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+def _name_classes(axes: Axes, classes: Sequence[str], turn: float = 45.0) -> None:
+    across = {"va": "center"} if turn == 90 else {}
+    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right", rotation_mode="anchor", **across)
 
 
 def _write_counts(axes: Axes, counts: Float64[np.ndarray, "k k"], size: float) -> None:

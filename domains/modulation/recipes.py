@@ -21,7 +21,8 @@ from armillary.domains.modulation.systems.settings import (
     SystemSettings,
 )
 
-_RML2016A = ModulationData(card="rml2016a", classes=RML2016A, augment=AugmentSettings(rotate=True, conjugate=True))
+_AUGMENT = AugmentSettings(rotate=True, conjugate=True, reverse=True, noise=0.3)
+_RML2016A = ModulationData(card="rml2016a", classes=RML2016A, augment=_AUGMENT)
 _RML2018 = ModulationData(
     card="rml2018",
     classes=RML2018,
@@ -36,7 +37,9 @@ _BENCHMARK = OptimSettings(
 )  # fmt: skip
 _STUDENT = OptimSettings(algorithm="adamw", lr=2e-3, weight_decay=0.01, warmup_steps=100, average_decay=0.998)
 _SMALL = ClSTSettings(widths=(24, 48), depths=(1, 1), heads=(1, 3), kernels=(7, 3), drop_path=0.0)
-_CLST_OPTIM = OptimSettings(algorithm="adamw", lr=2e-3, weight_decay=0.05, warmup_steps=100, average_decay=0.998)
+_CLST_OPTIM = OptimSettings(
+    algorithm="muon", lr=4e-3, weight_decay=0.05, betas=(0.9, 0.98), warmup_steps=100, average_decay=0.998
+)
 
 
 def _run(name: str, model: SystemSettings, optim: OptimSettings, epochs: int, batch_size: int = 128) -> ModulationRun:

@@ -40,7 +40,7 @@ def capture_figure(windows: xr.Dataset, read: Read) -> Figure:
     first, end = int(start[0]), int(start[-1]) + length
     time = time_axis(rate, end - first)
     strip = strip_of(windows)
-    height = 0.3 + 0.17 * max(len(strip.rows), 2)
+    height = 0.4 + 0.17 * max(len(strip.names), 4)
     figure = new_figure(8.4, 3.4 + height)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, height))
     power = spectrogram(start, length, read)

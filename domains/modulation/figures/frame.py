@@ -26,6 +26,7 @@ def frame_figure(record: xr.Dataset, iq: Float32[np.ndarray, "2 l"], sample_rate
     _draw_constellation(figure.add_subplot(grid[:, 0]), iq[:, :POINTS])
     _draw_rails(figure.add_subplot(grid[0, 1]), iq[:, :POINTS], sample_rate_hz)
     _draw_spectrum(figure.add_subplot(grid[1, 1]), iq, sample_rate_hz)
+    figure.align_ylabels(figure.axes[1:])
     figure.suptitle(frame_title(record), x=0.01, ha="left", fontsize="medium")
     return figure
 

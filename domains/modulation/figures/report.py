@@ -31,8 +31,8 @@ CAPTIONS = {
     "below, the number of frames in each bin.",
     "open_set": "Open-set score of frames of the known classes and of classes that no one trained on.",
     "frame": "One frame at unit power: constellation, I and Q over time, and spectrum.",
-    "spectrogram": "Spectrogram of a recording; below, the predicted class of its windows (hatched: none). Of long "
-    "recordings evenly spaced segments are drawn, and the most frequent class of neighbouring windows.",
+    "spectrogram": "Spectrogram of a recording; below, the predicted class of its windows (hatched: none is named). Of "
+    "long recordings evenly spaced segments are drawn, and the share of neighbouring windows that were called so.",
 }
 
 

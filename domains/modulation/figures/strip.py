@@ -1,4 +1,4 @@
-"""The predicted class along a recording: a row for each class that occurs, a bar where it was predicted."""
+"""The predicted classes along a recording: a row for each class that occurs, filled where it was predicted."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,54 +10,57 @@ from matplotlib.axes import Axes
 
 from armillary.core.plotting import GREY, PALETTE
 
-BARS = 800  # stretches along a recording at most
-NO_SIGNAL, UNKNOWN = "no signal", "unknown class"
+STEPS = 800  # along a recording at most
+ROW_HEIGHT = 0.8
+UNNAMED = {"unknown class": "////", "no signal": "...."}  # rows that name no class, and their hatches
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Stretches of a recording [sample]: begin, end and row (place in `rows`) of each; the last rows name no class."""
+    """Steps along a recording, each from `begin` to `end` [sample], and the share of its windows in each row.
 
-    rows: tuple[str, ...]
+    names: of the rows; those of the classes that occur, then "unknown class" and "no signal" where they do.
+    kind: place of each row's class among all classes.
+    """
+
+    names: tuple[str, ...]
+    kind: Int64[np.ndarray, " r"]
     begin: Float64[np.ndarray, " m"]
     end: Float64[np.ndarray, " m"]
-    row: Int64[np.ndarray, " m"]
+    share: Float64[np.ndarray, "r m"]
 
 
 def strip_of(windows: xr.Dataset) -> Strip:
-    """The class of each window until the next one starts; of many windows, the most frequent one of neighbours.
+    """What each window was called, until the next one starts; of more than `STEPS` windows, neighbours share a step.
 
-    A window is "no signal" where nothing was detected, else "unknown class" where its typicality is below attrs
-    ["reject"].
+    A window is "no signal" where nothing was detected, else "unknown class" where its typicality is below
+    attrs["reject"].
     """
-    names = (*(str(name) for name in windows["class"].values), UNKNOWN, NO_SIGNAL)
+    names = (*(str(name) for name in windows["class"].values), *UNNAMED)
     start, kind = windows["start"].values.astype(np.float64), _kinds(windows)
-    length = float(windows.attrs["window"])
-    end = np.minimum(start + length, np.r_[start[1:], np.inf])
-    group = np.arange(len(start)) // -(-len(start) // BARS)
-    heads = np.flatnonzero(np.diff(group, prepend=-1))
-    table = np.bincount(group * len(names) + kind, minlength=len(heads) * len(names)).reshape(-1, len(names))
-    begin, end, kind = start[heads], np.maximum.reduceat(end, heads), table.argmax(1)
-    seen = np.unique(kind)
-    merged = np.flatnonzero(np.r_[True, (kind[1:] != kind[:-1]) | (begin[1:] > end[:-1])])
-    last = np.r_[merged[1:], len(begin)] - 1
-    row = np.searchsorted(seen, kind[merged]).astype(np.int64)
-    return Strip(tuple(names[place] for place in seen), begin[merged], end[last], row)
+    end = np.minimum(start + float(windows.attrs["window"]), np.append(start[1:], np.inf))
+    step = np.arange(len(start)) // -(-len(start) // STEPS)
+    first = np.flatnonzero(np.diff(step, prepend=-1))
+    counts = np.bincount(step * len(names) + kind, minlength=len(first) * len(names)).reshape(-1, len(names))
+    share = (counts / counts.sum(1, keepdims=True)).T
+    seen = np.flatnonzero(counts.any(0)).astype(np.int64)
+    return Strip(tuple(names[k] for k in seen), seen, start[first], np.maximum.reduceat(end, first), share[seen])
 
 
 def draw_strip(axes: Axes, strip: Strip, scale: float) -> None:
-    """A bar for each stretch in the row of its class; grey and hatched where no class is named.
+    """Each row filled to the share of windows that were called so; grey and hatched where no class is named.
 
     Rows are named at the axis: colours alone would not tell eleven classes apart. scale: axis units per sample.
     """
-    for place, name in enumerate(strip.rows):
-        mine = strip.row == place
-        spans = np.column_stack([strip.begin[mine], (strip.end - strip.begin)[mine]]) * scale
-        named = name not in (NO_SIGNAL, UNKNOWN)
-        style: dict[str, Any] = {"facecolor": PALETTE[place % len(PALETTE)]} if named else _hatched(name)
-        axes.broken_barh([(left, width) for left, width in spans.tolist()], (place - 0.4, 0.8), **style)
-    axes.set_yticks(range(len(strip.rows)), strip.rows)
-    axes.set_ylim(len(strip.rows) - 0.5, -0.5)
+    for place, name in enumerate(strip.names):
+        told = strip.share[place] > 0
+        begin, end, height = strip.begin[told], strip.end[told], ROW_HEIGHT * strip.share[place, told]
+        across = np.column_stack([begin, begin, end, end]).ravel() * scale
+        up = np.column_stack([np.zeros_like(height), height, height, np.zeros_like(height)]).ravel()
+        floor = place + ROW_HEIGHT / 2
+        axes.fill_between(across, floor, floor - up, **_style(name, int(strip.kind[place])))
+    axes.set_yticks(range(len(strip.names)), strip.names)
+    axes.set_ylim(len(strip.names) - 0.5, -0.5)
     axes.set_ylabel("Predicted class")
     axes.grid(axis="y", alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -74,10 +77,7 @@ def _kinds(windows: xr.Dataset) -> Int64[np.ndarray, " n"]:
     return kind.astype(np.int64)
 
 
-def _hatched(name: str) -> dict[str, Any]:
-    return {
-        "facecolor": "#DDDDDD",
-        "edgecolor": GREY,
-        "hatch": "////" if name == UNKNOWN else "....",
-        "linewidth": 0.0,
-    }
+def _style(name: str, kind: int) -> dict[str, Any]:
+    if name in UNNAMED:
+        return {"facecolor": "#DDDDDD", "edgecolor": GREY, "hatch": UNNAMED[name], "linewidth": 0.0}
+    return {"facecolor": PALETTE[kind % len(PALETTE)], "linewidth": 0.0}

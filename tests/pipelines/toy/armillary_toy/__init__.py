@@ -16,7 +16,7 @@ DOMAIN = Domain(
         name: Lazy(f"{_HOME}:{name}")
         for name in (
             "read", "datasets", "items", "build", "trunk_needs", "assemble", "metrics", "baselines", "write", "figures",
-            "simulate", "example_batch", "protocol",
+            "joint_figures", "simulate", "example_batch", "protocol",
         )
     },
 )  # fmt: skip

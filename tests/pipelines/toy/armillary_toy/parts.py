@@ -230,3 +230,12 @@ def figures(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object 
     figure = Figure()
     figure.subplots().plot(prediction["probability"].values)
     return {"points": figure}
+
+
+def joint_figures(predictions: Mapping[str, xr.Dataset]) -> dict[str, Figure]:
+    """The first class's probability in every run."""
+    figure = Figure(label=f"Runs {' and '.join(predictions)} together.")
+    axes = figure.subplots()
+    for name, prediction in predictions.items():
+        axes.plot(prediction["probability"].values[:, 0], label=name)
+    return {"runs": figure}
