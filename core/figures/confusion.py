@@ -88,8 +88,8 @@ def _draw_matrix(axes: Axes, counts: Float64[np.ndarray, "k k"]) -> AxesImage:
 
 
 def _name_classes(axes: Axes, classes: Sequence[str], turn: float = 45.0) -> None:
-    across = {"va": "center"} if turn == 90 else {}
-    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right", rotation_mode="anchor", **across)
+    height = "center" if turn == 90 else "top"
+    axes.set_xticks(range(len(classes)), classes, rotation=turn, ha="right", va=height, rotation_mode="anchor")
 
 
 def _write_counts(axes: Axes, counts: Float64[np.ndarray, "k k"], size: float) -> None:
