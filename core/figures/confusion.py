@@ -29,7 +29,7 @@ def confusion_figure(known: Scored, items: str = "items") -> Figure:
     counts = confusion(known, np.ones(len(known.truth))).table
     size = len(known.classes)
     cell = CELL if size <= COUNTED else SMALL_CELL
-    figure = _compressed(2.2 + cell * size, 1.0 + cell * size)
+    figure = _compressed(2.4 + cell * size, 1.0 + cell * size)
     axes = figure.add_subplot()
     image = _draw_matrix(axes, counts)
     if size <= COUNTED:

@@ -26,6 +26,10 @@ DOMAIN = Domain(
     metrics=Lazy(f"{_HOME}.metrics:metrics"),
     baselines=Lazy(f"{_HOME}.baselines:baselines"),
     write=Lazy(f"{_HOME}.write:write"),
+    streams={
+        suffix: Lazy(f"{_HOME}.write:{name}") for suffix, name in ((".csv", "open_csv"), (".sigmf-meta", "open_sigmf"))
+    },
+    joint_figures=Lazy(f"{_HOME}.figures:joint_figures"),
     formats=(".csv", ".nc", ".zarr", ".sigmf-meta"),
     figures=Lazy(f"{_HOME}.figures:figures"),
     simulate=Lazy(f"{_HOME}.simulate:simulate"),

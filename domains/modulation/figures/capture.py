@@ -41,8 +41,9 @@ def capture_figure(windows: xr.Dataset, read: Read) -> Figure:
     time = time_axis(rate, end - first)
     strip = strip_of(windows)
     height = 0.4 + 0.17 * max(len(strip.names), 4)
-    figure = new_figure(8.4, 3.4 + height)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.6, height))
+    # Wider than twice the height, so that a report gives it a row of its own.
+    figure = new_figure(max(9.0, 2.1 * (2.9 + height)), 2.9 + height)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2.3, height))
     power = spectrogram(start, length, read)
     _draw_spectrogram(figure, upper, power, (first * time.scale, end * time.scale), rate)
     draw_strip(lower, strip, time.scale)

@@ -21,8 +21,8 @@ def frame_figure(record: xr.Dataset, iq: Float32[np.ndarray, "2 l"], sample_rate
     """
     power = float(np.square(iq, dtype=np.float64).sum(0).mean())
     iq = (iq / np.sqrt(power if power > 0 else 1.0)).astype(np.float32)
-    figure = new_figure(7.2, 3.6)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.25))
+    figure = new_figure(7.8, 3.6)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.4))
     _draw_constellation(figure.add_subplot(grid[:, 0]), iq[:, :POINTS])
     _draw_rails(figure.add_subplot(grid[0, 1]), iq[:, :POINTS], sample_rate_hz)
     _draw_spectrum(figure.add_subplot(grid[1, 1]), iq, sample_rate_hz)

@@ -14,9 +14,15 @@ _TILT = 0.5  # amplitudes fall with the frequency to this power
 _EMPHASIS_S = 75e-6
 
 
-def speech(draws: Draws, num_samples: int, sample_rate_hz: float, emphasis: bool) -> Float64[np.ndarray, "n t"]:
-    """Audio frames; with `emphasis` raised towards high frequencies as for broadcast FM (75 microseconds)."""
-    level = np.exp(LOUD + SPREAD * draws.normal("level", 1)) * (draws.uniform("pause", 1) > PAUSE)
+def speech(
+    draws: Draws, num_samples: int, sample_rate_hz: float, emphasis: bool, always: bool = False
+) -> Float64[np.ndarray, "n t"]:
+    """Audio frames; with `emphasis` raised towards high frequencies as for broadcast FM (75 microseconds).
+
+    always: no pauses.
+    """
+    level = np.exp(LOUD + SPREAD * draws.normal("level", 1))
+    level = level if always else level * (draws.uniform("pause", 1) > PAUSE)
     pitch = LOWEST_HZ * (HIGHEST_HZ / LOWEST_HZ) ** draws.uniform("pitch", 1)
     frequency = pitch * np.arange(1, _HARMONICS + 1)[None, :]
     weight = (frequency / _BAND_HZ) ** -_TILT / (1 + np.exp((frequency - _BAND_HZ) / (_EDGE_HZ / 4)))

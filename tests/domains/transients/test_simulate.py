@@ -14,9 +14,10 @@ import pytest
 
 from armillary.core.domain import ReadOptions
 from armillary.core.errors import CardError
+from armillary.core.simulations import read_stamp
 from armillary.domains.transients import simulate as module
 from armillary.domains.transients.read import read
-from armillary.domains.transients.simulate import read_stamp, simulate
+from armillary.domains.transients.simulate import simulate
 from armillary.domains.transients.simulation import LSST
 from armillary.domains.transients.simulation.survey import simulate_objects
 from armillary.domains.transients.simulation.write_plasticc import write_kaggle
