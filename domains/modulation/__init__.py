@@ -27,7 +27,7 @@ DOMAIN = Domain(
     baselines=Lazy(f"{_HOME}.baselines:baselines"),
     write=Lazy(f"{_HOME}.write:write"),
     streams={
-        suffix: Lazy(f"{_HOME}.write:{name}") for suffix, name in ((".csv", "open_csv"), (".sigmf-meta", "open_sigmf"))
+        suffix: Lazy(f"{_HOME}.write:{name}") for suffix, name in ((".csv", "stream_csv"), (".sigmf-meta", "stream_sigmf"))
     },
     joint_figures=Lazy(f"{_HOME}.figures:joint_figures"),
     formats=(".csv", ".nc", ".zarr", ".sigmf-meta"),
