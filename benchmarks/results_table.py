@@ -24,34 +24,47 @@ MIXERS, OPS = RESULTS / "compare-raw-spcc.json", RESULTS / "ops.json"
 Cell = Mapping[str, Any]
 
 _COLUMNS = {
-    "balanced_log_loss": "balanced log loss",
-    "log_loss": "log loss",
-    "accuracy": "accuracy",
-    "roc_auc_macro": "macro ROC-AUC",
-    "macro_f1": "macro F1",
+    "transients": {
+        "balanced_log_loss": "balanced log loss",
+        "log_loss": "log loss",
+        "accuracy": "accuracy",
+        "roc_auc_macro": "macro ROC-AUC",
+        "macro_f1": "macro F1",
+    },
+    "modulation": {
+        "log_loss": "log loss",
+        "mean_accuracy": "mean accuracy over SNRs",
+        "peak_accuracy": "peak accuracy",
+        "macro_f1": "macro F1",
+        "kappa": "kappa",
+    },
 }
 _METHODS = {"lightgbm": "LightGBM on features", "random_forest": "random forest on features"}
-# The last part of a recipe's name -> the survey and where its light curves come from.
+# The last part of a recipe's name -> the set and where its data come from.
 _SURVEYS = {
     "spcc": ("SPCC", "simulated (SNANA)"),
     "plasticc": ("PLAsTiCC", "simulated (SNANA)"),
     "ztf": ("ZTF BTS", "observed"),
     "simulated": ("the demo's survey", "simulated (armillary)"),
+    "rml2016a": ("RML2016.10a look-alike", "simulated (GNU Radio)"),
+    "satellites": ("satellite recordings", "observed"),
 }
 _EMPTY = "No cell is finished yet; `python benchmarks/results_table.py --write` puts the finished ones here."
 
 
-def load_cells(folder: Path) -> list[Cell]:
-    """The finished cells of a folder, those of one survey and setting together."""
+def load_cells(folder: Path, domain: str = "transients") -> list[Cell]:
+    """The finished cells of a domain in a folder, those of one set and setting together."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    return sorted((found for found in read if isinstance(found, dict) and {"cell", "result"} <= set(found)), key=_place)
+    cells = [found for found in read if isinstance(found, dict) and {"cell", "result"} <= set(found)]
+    return sorted((cell for cell in cells if _domain(cell) == domain), key=_place)
 
 
 def render(cells: Sequence[Cell]) -> str:
     """The table in Markdown: one row a method, value [low, high]; the metric that chose the checkpoint is bold."""
     if not cells:
         return _EMPTY
-    header = ["cell", "data", "objects", "method", *(f"{name} {_arrow(metric)}" for metric, name in _COLUMNS.items())]
+    columns = _COLUMNS[_domain(cells[0])]
+    header = ["cell", "data", "items", "method", *(f"{name} {_arrow(metric)}" for metric, name in columns.items())]
     rows = [row for cell in cells for row in _rows(cell)]
     machines = sorted({_machine(cell) for cell in cells})
     notes = [
@@ -119,6 +132,7 @@ def tables() -> dict[str, str]:
     """Every table of the README, by the name of its markers."""
     return {
         "results": render(load_cells(RESULTS)),
+        "modulation": render(load_cells(RESULTS, "modulation")),
         "mixers": render_mixers(json.loads(MIXERS.read_text(encoding="utf-8"))),
         "ops": render_ops(json.loads(OPS.read_text(encoding="utf-8"))),
     }
@@ -128,6 +142,10 @@ def _place(cell: Cell) -> tuple[int, str, str]:
     """Survey, setting, system: 'raw-spcc-noz' comes beside 't2-spcc-noz'."""
     survey = list(_SURVEYS).index(_survey(cell)) if _survey(cell) in _SURVEYS else len(_SURVEYS)
     return survey, str(cell["cell"]).partition("-")[2], str(cell["cell"])
+
+
+def _domain(cell: Cell) -> str:
+    return str(cell["result"]["recipe"]).partition("/")[0]
 
 
 def _survey(cell: Cell) -> str:
@@ -144,7 +162,8 @@ def _rows(cell: Cell) -> Iterator[list[str]]:
         if method in result["metrics"]:
             found = result["metrics"][method]
             first = [str(cell["cell"]), f"{name}, {kind}", str(result["items"])] if method == "model" else ["", "", ""]
-            yield [*first, label, *(_value(found.get(metric), metric == result["primary"]) for metric in _COLUMNS)]
+            columns = _COLUMNS[_domain(cell)]
+            yield [*first, label, *(_value(found.get(metric), metric == result["primary"]) for metric in columns)]
 
 
 def _value(estimate: Mapping[str, float | None] | None, bold: bool) -> str:

@@ -33,7 +33,7 @@ class RandomForestBaseline:
     """
 
     TREES = 200
-    LEAVES = (1, 3, 10)
+    LEAVES = (2, 5)
     MOST = 50_000
 
     def __init__(self, config: ModulationRun) -> None:

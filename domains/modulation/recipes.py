@@ -139,7 +139,7 @@ def simulated() -> ModulationRun:
         data=_RML2016A.model_copy(update={"card": "simulated_rml2016a"}),
         model=_SMALL,
         optim=_CLST_OPTIM.model_copy(update={"warmup_steps": 20, "average_decay": 0.99}),
-        train=TrainSettings(epochs=4, batch_size=128),
+        train=TrainSettings(epochs=6, batch_size=128),
     )
 
 

@@ -17,7 +17,7 @@ from armillary.domains.modulation.simulation.write_sets import (
     write_rml2018_twin,
 )
 
-# 'default': 13,200 frames, or 90 recordings, in seconds. 'twin': a few, below 200 kB, one broken on purpose.
+# 'default': 10,560 frames, or 90 recordings, in seconds. 'twin': a few, below 200 kB, one broken on purpose.
 simulate = Simulations(
     "modulation",
     1,

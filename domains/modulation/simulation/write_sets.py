@@ -17,7 +17,7 @@ from armillary.domains.modulation.simulation.rml2018 import RML2018
 
 Keys = Mapping[tuple[str, int], Float32[np.ndarray, "n 2 l"]]
 SNR_LABELS = tuple(range(-20, 20, 2))
-_PER_KEY = 60  # frames of a class and SNR label in the simulated default
+_PER_KEY = 48  # frames of a class and SNR label in the simulated default
 _TWIN_SNR, _TWIN_PER_KEY = (-10, 18), 5
 
 

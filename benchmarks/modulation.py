@@ -1,0 +1,108 @@
+"""Trains and judges the modulation systems, one JSON a cell; finished cells are skipped, interrupted ones go on.
+
+    ARMILLARY_DATA=<data root> python benchmarks/modulation.py [CELL ...] --runs DIR
+
+The frames are those of rml2016a_regen (made with GNU Radio, so simulated) unless the cell says otherwise. The cells of
+one budget get the same processor time on one thread. A student's cell needs the run of its teacher, which it makes.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from armillary.pipelines import Run, train
+from armillary.pipelines.evaluate import evaluate
+from armillary.pipelines.folder import describe_machine, plain
+
+RESULTS = Path(__file__).parent / "results"
+REGEN = {"data.card": "rml2016a_regen", "train.threads": 1, "train.device": "cpu"}
+BUDGET = {**REGEN, "train.cpu_seconds": 1200.0, "train.epochs": 2000}
+PLAIN = {
+    "data.augment.rotate": False, "data.augment.conjugate": False, "data.augment.reverse": False,
+    "data.augment.noise": 0.0,
+}  # fmt: skip
+GENERATED = {
+    **REGEN, **PLAIN, "data.generator": {"train_per_key": 240, "validation_per_key": 20}, "train.epochs": 20
+}  # fmt: skip
+STUDENT = {**REGEN, "train.epochs": 60}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recipe with settings; `teacher` names the cell whose run teaches; None: alone."""
+
+    recipe: str
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    seeds: int = 1
+    teacher: str | None = None
+
+
+CELLS = {
+    # The cosine ends within the budget: 60 epochs take about 1,000 s.
+    "modulation-clst": Cell("modulation/clst-rml2016a", {**BUDGET, "train.epochs": 60}),
+    "modulation-mcldnn": Cell("modulation/mcldnn-rml2016a", BUDGET),
+    "modulation-pet-cgdnn": Cell("modulation/pet-cgdnn-rml2016a", BUDGET),
+    "modulation-clst-generated": Cell("modulation/clst-rml2016a", GENERATED),
+    "modulation-kd-cnn": Cell("modulation/kd-cnn-rml2016a", STUDENT, 3, "modulation-clst"),
+    "modulation-kd-cnn-alone": Cell("modulation/kd-cnn-rml2016a", {**STUDENT, "distill": None}, 3),
+    "modulation-kd-mobilenet": Cell("modulation/kd-mobilenet-rml2016a", STUDENT, 3, "modulation-clst"),
+    "modulation-kd-mobilenet-alone": Cell("modulation/kd-mobilenet-rml2016a", {**STUDENT, "distill": None}, 3),
+    "modulation-satellites": Cell("modulation/satellites", {"train.threads": 1, "train.device": "cpu"}),
+}
+_TOLD = ("mean_accuracy", "peak_accuracy", "log_loss", "macro_f1", "kappa", "accuracy")
+
+
+def run_cell(name: str, runs: Path) -> None:
+    """Trains what is missing, evaluates, and writes the JSON of the cell; baselines beside the first seed."""
+    cell, start = CELLS[name], time.time()
+    made = [_train(name, seed, runs) for seed in range(cell.seeds)]
+    results = [evaluate([run], baselines=seed == 0 and cell.seeds == 1) for seed, run in enumerate(made)]
+    sets = " ".join(
+        f"--set '{path}={json.dumps(value)}'" for path, value in _settings(name, Path("runs/modulation")).items()
+    )
+    record = {
+        "cell": name,
+        "machine": describe_machine(),
+        "command": f"armillary train {cell.recipe} {sets}".strip(),
+        "training": [json.loads((run.folder.model / "model.json").read_text()) for run in made],
+        "wall_seconds_of_last_call": round(time.time() - start, 1),
+        "seeds": [{metric: result["metrics"]["model"][metric]["value"] for metric in _TOLD} for result in results],
+        "result": results[0],
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(plain(record), indent=1) + "\n")
+
+
+def _settings(name: str, runs: Path) -> dict[str, Any]:
+    cell = CELLS[name]
+    taught = {} if cell.teacher is None else {"distill.run": str(runs / f"{cell.teacher}-0")}
+    return {**cell.settings, **taught}
+
+
+def _train(name: str, seed: int, runs: Path) -> Run:
+    cell, out = CELLS[name], runs / f"{name}-{seed}"
+    if cell.teacher is not None:
+        _train(cell.teacher, 0, runs)
+    return train(
+        cell.recipe, out=out, seed=seed, set=_settings(name, runs), resume=(out / "config.json").exists()
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Runs the cells that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="*", choices=[*CELLS, []], help="default: all")
+    parser.add_argument("--runs", type=Path, default=Path("runs/modulation"), help="where the run folders go")
+    parser.add_argument("--again", action="store_true", help="judge finished cells again")
+    arguments = parser.parse_args()
+    for name in arguments.cells or CELLS:
+        if arguments.again or not (RESULTS / f"{name}.json").exists():
+            print(f"{name} ...", flush=True)
+            run_cell(name, arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
