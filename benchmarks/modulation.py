@@ -28,7 +28,7 @@ PLAIN = {
 GENERATED = {
     **REGEN, **PLAIN, "data.generator": {"train_per_key": 240, "validation_per_key": 20}, "train.epochs": 20
 }  # fmt: skip
-STUDENT = {**REGEN, "train.epochs": 60}
+STUDENT = {**REGEN, "train.epochs": 40}
 
 
 @dataclass(frozen=True)

@@ -129,12 +129,14 @@ class Port:
 
     axes: their names, the first "item"; unit: of its numbers; about: what it is.
     padding: what stands in an input beyond the end of a shorter item.
+    step: size of the jumps of an output that counts (a rank, say); two programs may then differ by one jump.
     """
 
     axes: tuple[str, ...]
     unit: str = "1"
     about: str = ""
     padding: float = 0.0
+    step: float = 0.0
 
 
 @dataclass(frozen=True)

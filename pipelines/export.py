@@ -14,7 +14,7 @@ from armillary.core.domain import Batch, Exportable, Interface, Items
 from armillary.core.errors import CardError, RunError
 from armillary.core.files import atomic_write
 from armillary.pipelines.export_onnx import check_packages, onnx_runner, write_onnx
-from armillary.pipelines.export_program import TOLERANCE, Program, Served, differences, trace
+from armillary.pipelines.export_program import TOLERANCE, Program, Served, beyond, differences, trace
 from armillary.pipelines.export_torch import Runner, torch_runner, write_torch
 from armillary.pipelines.model_card import CARD, INT8, MODELS, about_run, write_cards
 from armillary.pipelines.sampling import item_lengths
@@ -149,11 +149,10 @@ def _parity(served: Served, program: Program, runner: Runner, samples: Samples, 
     with torch.no_grad():
         found = [differences(runner(feed), served(feed)) for feed in feeds]
     largest = {output: max(each[output] for each in found) for output in served.interface.outputs}
-    bad = {output: value for output, value in largest.items() if not value <= TOLERANCE}
-    if bad:
+    if bad := beyond(largest, served.interface):
         told = ", ".join(f"{output} by {value:.2g}" for output, value in bad.items())
         raise RunError(
-            f"{name} differs from the model: {told}; expected at most {TOLERANCE:g}. Nothing was written.\n"
+            f"{name} differs from the model: {told}; expected at most {TOLERANCE:g}. It was not written.\n"
             "  Please report this with the recipe and the versions of torch and onnxruntime; another mixer may do."
         )
     return {"items": samples.number, "data": samples.where, "tolerance": TOLERANCE, "largest difference": largest}

@@ -66,7 +66,8 @@ def measured_int8(
     if not candidates:
         raise RunError(next(iter(failed.values())) + "\n  Leave out --int8.")
     forms["onnx"]["bytes"] = source.stat().st_size
-    return _settled(run, choose(candidates), candidates, forms, failed, target, judge)
+    chosen = choose(candidates, source.stat().st_size, forms["onnx"]["milliseconds"])
+    return _settled(run, chosen, candidates, forms, failed, target, judge)
 
 
 def _calibration(run: "Run", program: Program, lengths: Mapping[str, int]) -> list[Named]:

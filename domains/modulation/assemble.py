@@ -8,8 +8,9 @@ import xarray as xr
 from jaxtyping import Float32, Int64
 
 from armillary.core.domain import Items
+from armillary.domains.modulation.detection import detect
 from armillary.domains.modulation.items import FrameItems
-from armillary.domains.modulation.settings import ModulationRun
+from armillary.domains.modulation.settings import ModulationPredict, ModulationRun
 
 _PER_ITEM: Mapping[str, tuple[str, ...]] = {"probability": ("class",), "open_set_score": (), "typicality": ()}
 
@@ -17,8 +18,8 @@ _PER_ITEM: Mapping[str, tuple[str, ...]] = {"probability": ("class",), "open_set
 def assemble(config: ModulationRun, items: Items, outputs: Sequence[Mapping[str, np.ndarray]]) -> xr.Dataset:
     """Predictions in the order of the items, with truth (-1: unknown), SNR label and group of each.
 
-    Windows of a capture also tell their source and first sample. Windows that came again as context of later ones are
-    left out.
+    Windows of a capture also tell their source and first sample and, with predict.detect, whether they hold a burst.
+    Windows that came again as context of later ones are left out.
     """
     frames = cast(FrameItems, items)
     order = np.argsort(np.concatenate([output["index"] for output in outputs])) if outputs else np.zeros(0, np.int64)
@@ -31,7 +32,7 @@ def assemble(config: ModulationRun, items: Items, outputs: Sequence[Mapping[str,
         if outputs and name in outputs[0]:
             variables[name] = (("item", *axes), np.concatenate([output[name] for output in outputs])[order])
     if frames.capture:
-        variables |= _in_time(frames)
+        variables |= _in_time(frames, config.predict)
         if "probability" in variables:
             axes, probability = variables["probability"]
             variables["probability"] = (axes, smooth(probability, _chains(config, frames), config.predict.smooth))
@@ -65,12 +66,16 @@ def _chains(config: ModulationRun, items: FrameItems) -> Int64[np.ndarray, " n"]
     return np.concatenate([[0], np.cumsum(breaks)]).astype(np.int64)[: len(start)]
 
 
-def _in_time(items: FrameItems) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _in_time(items: FrameItems, settings: ModulationPredict) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Place of each window in its recording and, where that was asked for, whether it holds a burst."""
     frames, chosen = items.frames, items.chosen
-    return {
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         "start": (("item",), frames.start[chosen]),
         "source": (("item",), frames.group[chosen].astype(np.str_)),
     }
+    if settings.detect != "none":
+        variables["detected"] = (("item",), detect(items.iq(np.arange(len(items))), settings).detected)
+    return variables
 
 
 def _attrs(config: ModulationRun, items: FrameItems) -> dict[str, object]:

@@ -77,7 +77,11 @@ class FrameClassifier(nn.Module):
             outputs={
                 "probability": Port(("item", "class"), about="of each class"),
                 "open_set_score": Port(("item",), "nat", "higher for what resembles no class"),
-                "typicality": Port(("item",), about="share of known validation frames with a higher open_set_score"),
+                "typicality": Port(
+                    ("item",),
+                    about="share of known validation frames with a higher open_set_score",
+                    step=1 / (_QUANTILES + 1),
+                ),
             },
         )
 

@@ -79,11 +79,13 @@ class ModulationPredict(Settings):
         default="auto", description="samples of raw files; auto: by the suffix (.cf32, .cs16, .cu8, ...)"
     )
     detect: Literal["none", "energy", "cyclic", "both"] = Field(
-        default="none", description="windows without a burst are reported as no signal"
+        default="none",
+        description="windows of a recording without a burst are reported as no signal; audio of an FM discriminator "
+        "is louder in noise than in bursts, so that energy picks the noise there",
     )
     false_alarm: float = Field(default=1e-3, gt=0, lt=1, description="chance that noise alone counts as a burst")
     noise_power: PositiveFloat | None = Field(
-        default=None, description="mean |z|^2 of the noise; None: estimated from the quietest windows"
+        default=None, description="mean |z|^2 of the noise; None: estimated from the quietest windows of each chunk"
     )
     reject: float | None = Field(
         default=None, gt=0, lt=1, description="share of known frames that may be rejected as unknown; None: reject none"

@@ -21,12 +21,12 @@ MAGNITUDES = (1.0, 0.8, 0.3)
 TAPS = 8
 WALK_HZ = 0.01  # standard deviation of a step of both walks, once a sample
 CLOCK_LIMIT_HZ, CARRIER_LIMIT_HZ = 50.0, 500.0
-FIRST, LAST = 178, 6000  # samples into the burst at which frames begin
+FIRST, LAST = 178.0, 6000.0  # samples into the burst at which frames begin
 
 Waves = Complex128[np.ndarray, "n t"]
 
 
-def propagate(draws: Draws, wave: Waves, sample_rate_hz: float) -> Waves:
+def propagate(draws: Draws, wave: Complex128[np.ndarray, "n s"], sample_rate_hz: float) -> Waves:
     """The wave behind clock, carrier and fading; TAPS - 1 samples shorter."""
     place = draws.uniform("place", 1, FIRST, LAST)
     wave = drift_clock(draws, wave, place, sample_rate_hz)

@@ -98,7 +98,7 @@ def ring(count: int) -> Complex128[np.ndarray, " m"]:
     return np.exp(2j * np.pi * (np.arange(count) + 0.5) / count)
 
 
-def _phase_wave(draws: Draws, step: Float64[np.ndarray, "n t"], num_samples: int, skip: int) -> Waves:
+def _phase_wave(draws: Draws, step: Float64[np.ndarray, "n s"], num_samples: int, skip: int) -> Waves:
     """exp(j phase) with these steps of the phase [rad], from a random one on, cut at a random sample of the symbol."""
     phase = np.cumsum(step, 1) + 2 * np.pi * draws.uniform("phase", 1)
     if skip == 0:
