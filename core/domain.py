@@ -129,14 +129,15 @@ class Port:
 
     axes: their names, the first "item"; unit: of its numbers; about: what it is.
     padding: what stands in an input beyond the end of a shorter item.
-    step: size of the jumps of an output that counts (a rank, say); two programs may then differ by one jump.
+    counts: whether an output counts what lies beyond another one (a rank, say). It jumps where the other differs by a
+    rounding error, so an export tells its difference but is judged by the other.
     """
 
     axes: tuple[str, ...]
     unit: str = "1"
     about: str = ""
     padding: float = 0.0
-    step: float = 0.0
+    counts: bool = False
 
 
 @dataclass(frozen=True)

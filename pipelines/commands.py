@@ -146,7 +146,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 def _print_exports(cards: dict[str, Any], out: Path) -> int:
     for name, card in cards.items():
-        worst = max(card["parity"]["largest difference"].values())
+        worst = max(card["parity"]["largest difference"][name] for name in card["parity"]["judged"])
         print(f"{out / name}: {', '.join(card['files'])}; differs from the model by {worst:.1e} at most")
         for form, about in card.get("int8", {}).get("forms", {}).items():
             metrics = ", ".join(f"{metric} {value:.4f}" for metric, value in about["metrics"].items())

@@ -155,7 +155,13 @@ def _parity(served: Served, program: Program, runner: Runner, samples: Samples, 
             f"{name} differs from the model: {told}; expected at most {TOLERANCE:g}. It was not written.\n"
             "  Please report this with the recipe and the versions of torch and onnxruntime; another mixer may do."
         )
-    return {"items": samples.number, "data": samples.where, "tolerance": TOLERANCE, "largest difference": largest}
+    return {
+        "items": samples.number,
+        "data": samples.where,
+        "tolerance": TOLERANCE,
+        "largest difference": largest,
+        "judged": [output for output, port in served.interface.outputs.items() if not port.counts],
+    }
 
 
 def _int8(run: "Run", served: Served, program: Program, samples: Samples, path: Path) -> dict[str, Any]:

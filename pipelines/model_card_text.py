@@ -150,9 +150,13 @@ def _quality(card: Card) -> str:
 def _parity(card: Card) -> str:
     parity = card["parity"]
     found = ", ".join(f"{name} {value:.1e}" for name, value in parity["largest difference"].items())
+    jumps = [name for name in parity["largest difference"] if name not in parity["judged"]]
+    note = (
+        f" Not judged: {', '.join(jumps)} counts, and jumps where scores differ by a rounding error." if jumps else ""
+    )
     return (
         f"## Same answers as the model\n\nLargest |file - model| / max(|model|, 1) over {parity['items']} "
-        f"{parity['data']}: {found}; allowed {parity['tolerance']:g}."
+        f"{parity['data']}: {found}; allowed {parity['tolerance']:g}.{note}"
     )
 
 

@@ -133,7 +133,8 @@ def test_an_armillary_line_parses_and_names_what_exists(block: Block, words: lis
         pytest.fail(f"{block}: the command line is wrong: {' '.join(words)}")
     recipes = [parsed[name] for name in ("recipe", "target", "other") if is_recipe(parsed.get(name))]
     # predict names a run; its predict.* settings are those of the domain.
-    base = recipes[0] if recipes else "transients/raw-spcc"
+    home = {"modulation": "modulation/clst-rml2016a"}.get(block.page.parent.name, "transients/raw-spcc")
+    base = recipes[0] if recipes else home
     if base.startswith("waves/"):
         return  # the plugin page's own domain, which another test installs
     resolve_recipe(base, [parse_set(text) for text in parsed.get("sets", [])])

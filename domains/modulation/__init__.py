@@ -26,9 +26,7 @@ DOMAIN = Domain(
     metrics=Lazy(f"{_HOME}.metrics:metrics"),
     baselines=Lazy(f"{_HOME}.baselines:baselines"),
     write=Lazy(f"{_HOME}.write:write"),
-    streams={
-        suffix: Lazy(f"{_HOME}.write:{name}") for suffix, name in ((".csv", "stream_csv"), (".sigmf-meta", "stream_sigmf"))
-    },
+    streams={".csv": Lazy(f"{_HOME}.write:stream_csv"), ".sigmf-meta": Lazy(f"{_HOME}.write:stream_sigmf")},
     joint_figures=Lazy(f"{_HOME}.figures:joint_figures"),
     formats=(".csv", ".nc", ".zarr", ".sigmf-meta"),
     figures=Lazy(f"{_HOME}.figures:figures"),

@@ -67,7 +67,7 @@ class FrameClassifier(nn.Module):
         scores, target = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         known = target >= 0
         self.temperature.copy_(fit_temperature(scores[known], target[known]))
-        levels = torch.linspace(0, 1, _QUANTILES + 1)
+        levels = torch.linspace(0, 1, _QUANTILES + 1, device=scores.device)
         self.novelty.copy_(torch.quantile(-scores[known].logsumexp(-1), levels))
 
     def interface(self) -> Interface:
@@ -80,7 +80,7 @@ class FrameClassifier(nn.Module):
                 "typicality": Port(
                     ("item",),
                     about="share of known validation frames with a higher open_set_score",
-                    step=1 / (_QUANTILES + 1),
+                    counts=True,
                 ),
             },
         )

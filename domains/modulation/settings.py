@@ -80,8 +80,8 @@ class ModulationPredict(Settings):
     )
     detect: Literal["none", "energy", "cyclic", "both"] = Field(
         default="none",
-        description="windows of a recording without a burst are reported as no signal; audio of an FM discriminator "
-        "is louder in noise than in bursts, so that energy picks the noise there",
+        description="windows of a recording without a burst, over white noise, are reported as no signal; not for "
+        "receiver audio: energy picks the noise of an FM discriminator, and its filtered noise has structure",
     )
     false_alarm: float = Field(default=1e-3, gt=0, lt=1, description="chance that noise alone counts as a burst")
     noise_power: PositiveFloat | None = Field(

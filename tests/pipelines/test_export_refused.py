@@ -118,11 +118,11 @@ def test_differences_are_relative_above_one_and_see_what_is_not_finite():
     assert differences({"a": torch.zeros(3)}, model)["a"] == inf
 
 
-def test_an_output_that_counts_may_differ_by_one_of_its_steps():
-    outputs = {"smooth": Port(("item",)), "rank": Port(("item",), step=0.01)}
+def test_an_output_that_counts_may_jump_but_must_be_finite():
+    outputs = {"smooth": Port(("item",)), "rank": Port(("item",), counts=True)}
     interface = Interface({}, outputs)
-    assert beyond({"smooth": 1e-6, "rank": 0.01}, interface) == {}
-    assert beyond({"smooth": 0.01, "rank": 0.02}, interface) == {"smooth": 0.01, "rank": 0.02}
+    assert beyond({"smooth": 1e-6, "rank": 0.1}, interface) == {}
+    assert beyond({"smooth": 0.01, "rank": float("inf")}, interface) == {"smooth": 0.01, "rank": float("inf")}
     assert beyond({"smooth": float("nan"), "rank": 0.0}, interface).keys() == {"smooth"}
 
 

@@ -2,7 +2,8 @@
 
 White noise has none of these. Linear modulations have a line of |z|^2 at their symbol rate; real-valued ones, carriers
 and continuous-phase ones have lines of z^2; whatever is sampled above its bandwidth is correlated from sample to
-sample. So are, in noise, a receiver's filter and its leaking carrier: both count as bursts.
+sample. So is noise behind a narrow filter or over a leaking carrier, which counts as a burst. The noise of receiver
+audio is filtered and one-sided in frequency, so that every window of it does.
 """
 
 from functools import cache

@@ -28,7 +28,8 @@ def detect(
     a stream each chunk estimates its own, so that a chunk which is all burst shows none to the energy detector. 'both'
     fires when either detector does, each at half the chance. 'none' takes every window for a burst.
 
-    Receiver audio of an FM discriminator is quieter in bursts than in noise: energy picks the noise there.
+    Both take the noise for white over the band that was sampled. Neither suits receiver audio: an FM discriminator is
+    quieter in bursts than in noise, so that energy picks the noise, and structure fires in every window.
     """
     length = iq.shape[2]
     noise = noise_power or settings.noise_power or estimate_noise(iq)

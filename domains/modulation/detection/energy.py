@@ -1,8 +1,7 @@
 """Detection by energy: the sum of |z|^2 over l samples of white complex Gaussian noise follows a Gamma law.
 
-A recording of an FM discriminator is louder in noise than in bursts, so that energy picks the noise there; use the
-cyclic detector or none. Noise that a filter has narrowed varies more from window to window than the law says, and
-raises more false alarms than asked for.
+A recording of an FM discriminator is louder in noise than in bursts, so that energy picks the noise there. Noise that
+a filter has narrowed varies more from window to window than the law says, and raises more false alarms than asked for.
 """
 
 import numpy as np
@@ -34,7 +33,8 @@ def estimate_noise(iq: Windows) -> float:
 
     Its energy over the Gamma law's quantile at that level: right in the median when all windows are noise, 0.2 to
     0.3 dB too high at 128 samples when 60 % hold bursts. Windows of zeros do not count; no others give 0. One window
-    alone counts as noise; in few, the estimate is as uncertain as they are few.
+    alone counts as noise. Of 50 windows of 128 samples, what was asked for as 0.1 % of false alarms becomes 0.13 %, of
+    10 windows 1 %.
     """
     energy = window_energy(iq)
     energy = np.sort(energy[energy > 0])

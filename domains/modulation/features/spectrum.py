@@ -29,7 +29,7 @@ def spectrum(wave: Waves) -> Float64[np.ndarray, "n f"]:
     place = np.minimum((np.abs(frequency) * 2 * _BANDS).astype(np.int64), _BANDS - 1)
     bands = np.stack([power[:, place == band].sum(1) for band in range(_BANDS)], 1)
     flatness = np.exp(np.log(power + 1e-12).mean(1)) / power.mean(1)
-    asymmetry = np.abs(power[:, frequency > 0].sum(1) - power[:, frequency < 0].sum(1))
+    asymmetry = np.abs(power[:, frequency > 0].sum(1) - power[:, (frequency < 0) & (frequency > -0.5)].sum(1))
     width = np.sqrt((power * frequency**2).sum(1))
     lines = [_line(wave**order, window)[0] for order in (2, 4, 8)]
     envelope, at = _line(np.abs(wave) ** 2 - (np.abs(wave) ** 2).mean(1, keepdims=True), window)

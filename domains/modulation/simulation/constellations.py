@@ -23,9 +23,9 @@ def amplitudes(levels: int) -> Points:
 def cross(bits: int) -> Points:
     """A square without its corners, for odd numbers of bits (32QAM, 128QAM)."""
     grid = square(3 * 2 ** ((bits - 3) // 2))
-    outer = np.maximum(np.abs(grid.real), np.abs(grid.imag)).max()
-    corner = outer - 2 * (2 ** ((bits - 5) // 2)) + 1
-    return unit(grid[(np.abs(grid.real) < corner) | (np.abs(grid.imag) < corner)])
+    across, up = np.abs(np.real(grid)), np.abs(np.imag(grid))
+    corner = across.max() - 2 * (2 ** ((bits - 5) // 2)) + 1
+    return unit(grid[(across < corner) | (up < corner)])
 
 
 def rings(counts: Sequence[int], radii: Sequence[float]) -> Points:

@@ -111,7 +111,7 @@ def staggered(draws: Draws, num_samples: int) -> Waves:
     bits = (2.0 * draws.integers("symbols", 2 * count, 2) - 1) / np.sqrt(2)
     real = _shaped(draws, bits[:, :count].astype(np.complex128), num_samples + SPS // 2)
     imaginary = _shaped(draws, bits[:, count:].astype(np.complex128), num_samples + SPS // 2)
-    return real[:, SPS // 2 :].real + 1j * imaginary[:, :num_samples].real
+    return np.real(real[:, SPS // 2 :]) + 1j * np.real(imaginary[:, :num_samples])
 
 
 def gmsk(draws: Draws, num_samples: int) -> Waves:

@@ -39,7 +39,7 @@ def linear(draws: Draws, num_samples: int, points: Complex128[np.ndarray, " m"])
     count = num_samples // SPS + SPAN + 2
     symbols = points[draws.integers("symbols", count, len(points))]
     pulses = _pulse_matrix(count)
-    wave = symbols.real @ pulses + 1j * (symbols.imag @ pulses)
+    wave = np.real(symbols) @ pulses + 1j * (np.imag(symbols) @ pulses)
     return _cut(wave, SPAN * SPS + draws.integers("timing", 1, SPS), num_samples)
 
 

@@ -1,5 +1,6 @@
 """Frames after the 2016 recipe: each by itself, both noise rules, and beside frames made with GNU Radio."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def spectra(iq: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean power density in bands of |f| [cycles a sample], (frame, band)."""
     power = np.abs(np.fft.fft(complex_frames(iq) * np.hanning(iq.shape[2]), axis=1)) ** 2
     frequency = np.abs(np.fft.fftfreq(iq.shape[2]))
-    return np.stack([power[:, (frequency >= a) & (frequency < b)].mean(1) for a, b in zip(edges, edges[1:])], 1)
+    return np.stack([power[:, (frequency >= a) & (frequency < b)].mean(1) for a, b in pairwise(edges)], 1)
 
 
 @pytest.mark.real
