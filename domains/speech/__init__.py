@@ -1,0 +1,1 @@
+"""Speech separation: the voices of one recording."""
