@@ -26,7 +26,7 @@ PLAIN = {
     "data.augment.noise": 0.0,
 }  # fmt: skip
 GENERATED = {
-    **REGEN, **PLAIN, "data.generator": {"train_per_key": 240, "validation_per_key": 20}, "train.epochs": 20
+    **REGEN, **PLAIN, "data.generator": {"train_per_key": 240, "validation_per_key": 20}, "train.epochs": 50
 }  # fmt: skip
 STUDENT = {**REGEN, "train.epochs": 40}
 

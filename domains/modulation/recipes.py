@@ -146,7 +146,3 @@ def simulated() -> ModulationRun:
 def uses(config: ModulationRun) -> tuple[str, ...]:
     """The one card that a run reads."""
     return (config.data.card,)
-
-
-# What trains on frames of our own generator and is judged on the card's.
-GENERATED = GeneratorSettings()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from armillary.core.domain import SPLITS
 from armillary.core.errors import ConfigError
-from armillary.domains.modulation.recipes import GENERATED, clst_rml2016a
-from armillary.domains.modulation.settings import ModulationData
+from armillary.domains.modulation.recipes import clst_rml2016a
+from armillary.domains.modulation.settings import GeneratorSettings, ModulationData
 from armillary.domains.modulation.splits import protocol, split_frames
 
 DATA = ModulationData(card="x", classes=("a", "b"))
@@ -80,5 +80,5 @@ def test_the_protocol_tells_the_range_of_snr_and_what_trains():
     assert "-20 to 18 dB" in protocol(config)
     narrow = config.model_copy(update={"data": config.data.model_copy(update={"snr_db": (0.0, 18.0)})})
     assert "from 0 to 18 dB only" in protocol(narrow)
-    made = config.model_copy(update={"data": config.data.model_copy(update={"generator": GENERATED})})
+    made = config.model_copy(update={"data": config.data.model_copy(update={"generator": GeneratorSettings()})})
     assert "simulated" in protocol(made)
