@@ -220,6 +220,25 @@ Again = Callable[[Items, Any], "xr.Dataset"]
 
 
 @dataclass(frozen=True)
+class Sound:
+    """Something to be listened to in the report, one channel.
+
+    samples: (n,), full scale 1.0; what is beyond it is cut off.
+    label: what it is ("mixture"); group: what it is heard beside, a heading above the players of one group.
+    """
+
+    samples: "np.ndarray"
+    sample_rate_hz: int
+    label: str
+    group: str = ""
+
+
+def unchanged(config: RunConfig) -> RunConfig:
+    """The same configuration."""
+    return config
+
+
+@dataclass(frozen=True)
 class Domain:
     """One science. All callables may be Lazy, so that importing a domain stays cheap and torch-free."""
 
@@ -250,5 +269,10 @@ class Domain:
     )
     # Several runs of the domain in one figure: run name -> its predictions of the test split.
     joint_figures: "Callable[[Mapping[str, xr.Dataset]], Mapping[str, Figure]] | None" = None
+    # Sounds for the report, by name; called as `figures` is.
+    sounds: "Callable[[RunConfig, xr.Dataset, Items, Again | None], Mapping[str, Sound]] | None" = None
+    # The configuration under which checkpoints are chosen: options of prediction that cost time, yet do not change the
+    # primary metric, are off. Nothing else may differ.
+    quick: Callable[[RunConfig], RunConfig] = unchanged
     demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
     commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])

@@ -28,7 +28,8 @@ class Keeper(lightning.Callback):
         self._folder, self._domain, self._module = folder, domain, module
         self._validation, self._epoch_steps = validation, epoch_steps
         self._config = module.config
-        self._metrics = domain.metrics(module.config)
+        self._quick = domain.quick(module.config)
+        self._metrics = domain.metrics(self._quick)
         self._progress = Progress()
         self._loss_sum, self._loss_count = 0.0, 0
         self._cpu_start = time.process_time()
@@ -91,7 +92,7 @@ class Keeper(lightning.Callback):
 
     def _validate(self) -> dict[str, float]:
         records = predict_items(
-            self._domain, self._config, self._module.chosen_model(), self._validation, device=self._module.device
+            self._domain, self._quick, self._module.chosen_model(), self._validation, device=self._module.device
         )
         weight = np.ones(records.sizes["item"])
         return {metric.name: float(metric.value(records, weight)) for metric in self._metrics.metrics}

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from armillary.core.files import atomic_write
 from armillary.pipelines.report_figures import ReportFigure, data_address, training_curve
+from armillary.pipelines.report_sounds import SoundGroup, sound_address
 
 MODEL = "model"
 
@@ -75,6 +76,7 @@ class ReportInput:
     metrics: tuple[ReportMetric, ...]
     intervals: str = ""
     figures: tuple[ReportFigure, ...] = ()
+    sounds: tuple[SoundGroup, ...] = ()
     cost: Mapping[str, str] = field(default_factory=dict[str, str])
     curve: Sequence[Mapping[str, Any]] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -113,6 +115,7 @@ def _template() -> Any:
         "number": number,
         "interval": interval,
         "address": data_address,
+        "sound_address": sound_address,
         "whiskers": whiskers,
     }
     environment.filters.update(filters)

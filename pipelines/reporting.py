@@ -5,13 +5,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from armillary.core.cost import describe
-from armillary.core.domain import SPLITS, Lazy
+from armillary.core.domain import SPLITS, Items, Lazy
 from armillary.core.errors import RunError
 from armillary.pipelines.folder import read_json
+from armillary.pipelines.inference import predict_items
 from armillary.pipelines.report import Interval, ReportData, ReportInput, ReportMetric, write_report
 from armillary.pipelines.report_figures import ReportFigure
 from armillary.pipelines.report_joint import report_figures, stored_prediction, with_joint_figures
+from armillary.pipelines.report_sounds import SoundGroup, report_sounds
 from armillary.pipelines.run import Run
 
 
@@ -42,6 +46,7 @@ def report_input(run: Run) -> ReportInput:
         metrics=metrics,
         intervals=f"{100 * result['confidence']:.0f} % bootstrap over groups, {result['resamples']} resamples",
         figures=_figures(run),
+        sounds=_sounds(run),
         cost=_cost(run, result),
         curve=_curve(run),
         environment={key: _shown(value) for key, value in read_json(run.folder.environment).items() if value},
@@ -107,6 +112,17 @@ def _figures(run: Run) -> tuple[ReportFigure, ...]:
     for name, figure in figures.items():
         figure.savefig(run.folder.figures / f"{name}.png", dpi=150)
     return report_figures(figures)
+
+
+def _sounds(run: Run) -> tuple[SoundGroup, ...]:
+    if run.domain.sounds is None:
+        return ()
+
+    def again(some: Items, options: Any) -> xr.Dataset:
+        config = run.config.model_copy(update={"predict": options})
+        return predict_items(run.domain, config, run.model, some)
+
+    return report_sounds(run.domain.sounds(run.config, stored_prediction(run), run.items("test"), again))
 
 
 def _cost(run: Run, result: Mapping[str, Any]) -> dict[str, str]:

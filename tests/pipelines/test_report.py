@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from armillary.core.domain import Sound
 from armillary.pipelines.report import (
     Interval,
     ReportData,
@@ -23,6 +24,7 @@ from armillary.pipelines.report import (
     write_report,
 )
 from armillary.pipelines.report_figures import ReportFigure, data_address, training_curve
+from armillary.pipelines.report_sounds import report_sounds
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(2)>"
 LOSS = ReportMetric(
@@ -53,6 +55,7 @@ def run(title: str = "Supernova types", simulated: bool = False, alt: str = "A f
         metrics=(LOSS, ReportMetric("accuracy", "max", {"model": Interval(0.9)})),
         intervals="95 % bootstrap over objects",
         figures=(ReportFigure("line", picture(), "A line.", alt),),
+        sounds=report_sounds({"tone": Sound(np.sin(np.arange(800.0)), 8000, alt, title)}),
         cost={"Parameters": "13,454"},
         curve=CURVE,
         environment={"System": "Linux"},
@@ -135,6 +138,19 @@ def test_every_picture_has_words_for_it(tmp_path: Path) -> None:
     assert all(image["alt"] for image in images)
 
 
+def test_every_player_has_words_for_it_and_waits_to_be_asked(tmp_path: Path) -> None:
+    (player,) = written(tmp_path, run()).named("audio")
+    assert player["aria-label"] == "Supernova types: A falling line"
+    assert (player["src"] or "").startswith("data:audio/wav;base64,")
+    assert "controls" in player
+    assert "autoplay" not in player
+
+
+def test_the_page_may_play_what_it_holds_and_nothing_else(tmp_path: Path) -> None:
+    policy = next(meta for meta in written(tmp_path, run()).named("meta") if "http-equiv" in meta)
+    assert "media-src data:;" in (policy["content"] or "")
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     hostile = run(HOSTILE, alt=HOSTILE)
     metric = ReportMetric(HOSTILE, "min", {HOSTILE: Interval(1.0), "model": Interval(2.0)}, primary=True)
@@ -151,8 +167,8 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 
 
 def test_simulated_data_are_labelled_wherever_they_show(tmp_path: Path) -> None:
-    # title, result, dataset, figures, one picture, training curve
-    assert written(tmp_path, run(simulated=True)).text.count("simulated data") == 6
+    # title, result, dataset, figures, one picture, sounds, training curve
+    assert written(tmp_path, run(simulated=True)).text.count("simulated data") == 7
     assert "simulated" not in written(tmp_path, run(simulated=False)).text
 
 

@@ -11,11 +11,12 @@ StepNorm = Literal["global", "step"]
 
 
 class FilterbankSettings(Settings):
-    """Encoder and decoder of all networks here: strided convolutions without bias, with a ReLU behind the encoder."""
+    """Encoder and decoder of all networks here: strided convolutions without bias."""
 
     filters: PositiveInt = Field(default=512, description="features that a step of the encoder has")
     kernel: PositiveInt = Field(default=16, description="samples that a filter sees")
     stride: PositiveInt = Field(default=8, description="samples between steps")
+    relu: bool = Field(default=True, description="rectify the encoder's features; Conv-TasNet leaves them as they are")
 
     @model_validator(mode="after")
     def _no_gaps(self) -> "FilterbankSettings":
@@ -49,7 +50,7 @@ class ConvTasNetSettings(Settings):
     """Conv-TasNet: dilated depth-wise convolutions between the same encoder and decoder."""
 
     kind: Literal["conv_tasnet"] = "conv_tasnet"
-    filterbank: FilterbankSettings = FilterbankSettings()
+    filterbank: FilterbankSettings = FilterbankSettings(relu=False)
     bottleneck: PositiveInt = Field(default=128, description="features between the blocks")
     hidden: PositiveInt = Field(default=512, description="features inside of a block")
     skip: PositiveInt = Field(default=128, description="features of the skip paths")

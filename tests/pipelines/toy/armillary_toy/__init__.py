@@ -11,12 +11,13 @@ DOMAIN = Domain(
     cards="armillary_toy.cards",
     recipes={name: Lazy(f"armillary_toy.settings:{name}") for name in ("simulated", "trunk")},
     uses=Lazy("armillary_toy.settings:uses"),
+    quick=Lazy("armillary_toy.settings:quick"),
     formats=(".csv", ".nc"),
     **{
         name: Lazy(f"{_HOME}:{name}")
         for name in (
             "read", "datasets", "items", "build", "trunk_needs", "assemble", "metrics", "baselines", "write", "figures",
-            "joint_figures", "simulate", "example_batch", "protocol",
+            "joint_figures", "sounds", "simulate", "example_batch", "protocol",
         )
     },
 )  # fmt: skip

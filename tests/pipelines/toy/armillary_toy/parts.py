@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from armillary.core.config.trunk import TrunkSettings
-from armillary.core.domain import Batch, Interface, Item, Metric, MetricSet, Port, ReadOptions, Split, TrunkNeeds
+from armillary.core.domain import Batch, Interface, Item, Metric, MetricSet, Port, ReadOptions, Sound, Split, TrunkNeeds
 from armillary.core.errors import DataError
 from armillary.core.random import derive_rng
 from armillary.core.tokens import Tokens
@@ -189,9 +189,15 @@ def _log_loss(records: xr.Dataset, weight: np.ndarray) -> float:
     return float(np.average(-np.log(right.astype(np.float64)), weights=weight))
 
 
+def _doubt(records: xr.Dataset, weight: np.ndarray) -> float:
+    probability = records["probability"].values.astype(np.float64)
+    return float(np.average(-(probability * np.log(probability)).sum(1), weights=weight))
+
+
 def metrics(config: ToyRun) -> MetricSet:
-    """The log loss alone."""
-    return MetricSet((Metric("log_loss", _log_loss, "min"),), "log_loss")
+    """The log loss; with predict.doubt, the entropy too."""
+    found = (Metric("log_loss", _log_loss, "min"),)
+    return MetricSet((*found, Metric("doubt", _doubt, "min")) if config.predict.doubt else found, "log_loss")
 
 
 class Coin:
@@ -230,6 +236,12 @@ def figures(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object 
     figure = Figure()
     figure.subplots().plot(prediction["probability"].values)
     return {"points": figure}
+
+
+def sounds(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object = None) -> dict[str, Sound]:
+    """The first wave to be heard, and its class."""
+    group = f"Wave {items.ids[0]}"
+    return {"wave": Sound(items.values[0] / 4, 8000, "the wave", group), "twice": Sound(items.values[0], 8000, "", group)}
 
 
 def joint_figures(predictions: Mapping[str, xr.Dataset]) -> dict[str, Figure]:

@@ -22,11 +22,18 @@ class ToyModel(Settings):
     trunk: TrunkSettings | None = None
 
 
+class ToyPredict(Settings):
+    """doubt: also tell the mean entropy of the probabilities, which chooses nothing."""
+
+    doubt: bool = False
+
+
 class ToyRun(RunConfig):
     """A complete run."""
 
     data: ToyData = ToyData()
     model: ToyModel = ToyModel()
+    predict: ToyPredict = ToyPredict()
 
 
 def simulated() -> ToyRun:
@@ -48,3 +55,8 @@ def trunk() -> ToyRun:
 def uses(config: ToyRun) -> tuple[str, ...]:
     """The one card."""
     return ("waves",)
+
+
+def quick(config: ToyRun) -> ToyRun:
+    """Without what chooses nothing."""
+    return config.model_copy(update={"predict": ToyPredict(doubt=False)})

@@ -1,0 +1,1 @@
+"""Readers of audio files and of sets of voices and mixtures."""

@@ -1,0 +1,157 @@
+"""Folders of finished mixtures: WSJ0-mix, WHAM!, WHAMR! and LibriMix as their scripts write them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from armillary.core.domain import Split
+from armillary.core.errors import ConfigError, DataError
+from armillary.domains.speech.readers.librispeech import READERS, read_sexes, speaker_of
+from armillary.domains.speech.readers.mixtures import Listed, Part
+from armillary.domains.speech.readers.report import Report
+from armillary.domains.speech.readers.tables import number, read_table
+from armillary.domains.speech.settings import SpeechData
+
+_SPLITS: dict[str, Split] = {
+    "tr": "train", "train": "train", "cv": "validation", "dev": "validation", "tt": "test", "test": "test",
+}  # fmt: skip
+_RATES = {8000: "wav8k", 16000: "wav16k"}
+# 01aa0101_1.2_01bb0202_-1.2: the first three letters of an utterance are its speaker.
+_WSJ_UTTERANCE = re.compile(r"[0-9a-z]{8}")
+_WSJ_READERS = "spkrinfo.txt"
+
+
+@dataclass(frozen=True)
+class MixtureFolder:
+    """One rate and mode of a set: folders of splits, each with folders of mixtures and voices.
+
+    shares_voices: validation has the voices of training, as in everything that is made of WSJ0-mix.
+    """
+
+    root: Path
+    splits: dict[Split, list[Path]]
+    shares_voices: bool
+
+
+def find_folder(folder: Path, data: SpeechData) -> MixtureFolder | None:
+    """The folder of the run's rate and mode, such as 2speakers/wav8k/min; None where there is none of any rate.
+
+    Raises:
+        ConfigError: there are others, but not this one.
+    """
+    name = f"{_RATES.get(data.sample_rate_hz, '?')}/{data.mode}"
+    roots = [folder / name, *sorted(folder.glob(f"*/{name}"))]
+    found = [root for root in roots if root.is_dir() and _splits(root)]
+    others = sorted({path.parent.name for path in [*folder.glob("wav*k/m??"), *folder.glob("*/wav*k/m??")]})
+    if not found and not others:
+        return None
+    named = [root for root in found if _counts(root.parent.parent.name, data.voices)]
+    if not found or (len(found) > 1 and not named):
+        places = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.glob("**/wav*k/m??"))) or "none"
+        raise ConfigError(
+            f"data.sample_rate_hz={data.sample_rate_hz}, data.mode={data.mode}, data.voices={data.voices}: expected "
+            f"{name} below {folder}; it has {places}"
+        )
+    root = (named or found)[0]
+    return MixtureFolder(root, splits := _splits(root), any(path.name == "cv" for path in splits.get("validation", [])))
+
+
+def read_mixture_folder(place: Path, data: SpeechData, report: Report) -> Iterator[Listed]:
+    """The mixtures of one folder of a split. A voice's or noise's file is called as the mixture's.
+
+    Raises:
+        ConfigError: it has no mixtures of the kind that the run asks for.
+    """
+    mixtures, voices, noise = _kinds(place, data)
+    told = _told(place, mixtures.name, report)
+    sexes = _sexes(place)
+    for path in sorted(mixtures.glob("*.wav")):
+        speakers = _speakers(path.stem)[: data.voices]
+        speakers = speakers if len(speakers) == data.voices else ()
+        yield Listed(
+            path.stem,
+            tuple(Part(folder / path.name) for folder in voices),
+            Part(noise / path.name) if noise.is_dir() else None,
+            path,
+            speakers,
+            tuple(sexes.get(speaker, "") for speaker in speakers),
+            told=told.get(path.stem),
+        )
+
+
+def _splits(root: Path) -> dict[Split, list[Path]]:
+    """Folders of each split: tr, cv, tt, or train-100, train-360, dev, test."""
+    found: dict[Split, list[Path]] = {}
+    for path in sorted(root.iterdir()):
+        split = _SPLITS.get(path.name.partition("-")[0])
+        if split and path.is_dir():
+            found.setdefault(split, []).append(path)
+    return found
+
+
+def _counts(name: str, num_voices: int) -> bool:
+    """Whether a folder's name (2speakers, Libri3Mix) tells this number of voices; one voice is the first of two."""
+    digits = re.findall(r"\d+", name)
+    return str(max(num_voices, 2)) in digits
+
+
+def _kinds(place: Path, data: SpeechData) -> tuple[Path, list[Path], Path]:
+    """Folders of mixtures, of each voice, and of noise (which need not be there)."""
+    kind = "mix_single" if data.voices == 1 else "mix_both" if data.noise else "mix_clean"
+    rooms = (place / f"{kind}_anechoic").is_dir() or (place / f"{kind}_reverb").is_dir()
+    names = [f"{kind}_{'reverb' if data.reverberant else 'anechoic'}" if rooms else kind]
+    if kind == "mix_clean" and not rooms:
+        names.append("mix")
+    suffix = "_anechoic" if rooms else ""
+    voices = [f"s{number}{suffix}" for number in range(1, data.voices + 1)]
+    mixture = next((name for name in names if (place / name).is_dir()), None)
+    missing = [name for name in voices if not (place / name).is_dir()]
+    if mixture is None or missing or (data.reverberant and not rooms):
+        expected = ", ".join([" or ".join(names if not data.reverberant else [f"{kind}_reverb"]), *voices])
+        has = ", ".join(sorted(path.name for path in place.iterdir() if path.is_dir())) or "none"
+        raise ConfigError(
+            f"data.voices={data.voices}, data.noise={str(data.noise).lower()}, data.reverberant="
+            f"{str(data.reverberant).lower()}: expected the folders {expected} in {place}; it has {has}"
+        )
+    return place / mixture, [place / name for name in voices], place / "noise"
+
+
+def _speakers(stem: str) -> tuple[str, ...]:
+    """Speakers of a mixture by its name, as WSJ0-mix and LibriMix give names; none for other names."""
+    tokens = stem.split("_")
+    readers = tuple(speaker_of(token) for token in tokens)
+    if all(readers):
+        return readers
+    spoken = tokens[::2]
+    return tuple(token[:3] for token in spoken) if all(map(_WSJ_UTTERANCE.fullmatch, spoken)) else ()
+
+
+def _sexes(place: Path) -> dict[str, str]:
+    """Speaker -> "F" or "M", from a table of speakers in a folder above; empty without one."""
+    for folder in list(place.parents)[:4]:
+        if (folder / READERS).is_file():
+            return read_sexes(folder / READERS)
+        if (folder / _WSJ_READERS).is_file():
+            return _wsj_sexes(folder / _WSJ_READERS)
+    return {}
+
+
+def _wsj_sexes(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        cells = [line.split() for line in stream]
+    return {its[0].lower(): its[1].upper() for its in cells if len(its) > 1 and its[1].upper() in ("F", "M")}
+
+
+def _told(place: Path, kind: str, report: Report) -> dict[str, int]:
+    """Mixture -> its samples, as LibriMix's table metadata/mixture_SPLIT_KIND.csv says; empty without one."""
+    table = place.parent / "metadata" / f"mixture_{place.name}_{kind}.csv"
+    if not table.is_file():
+        return {}
+    told: dict[str, int] = {}
+    try:
+        for row, cells in read_table(table, ("mixture_ID", "length")):
+            told[cells["mixture_ID"]] = int(number(table, row, cells, "length"))
+    except DataError as error:
+        report(error)
+    return told

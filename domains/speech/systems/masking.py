@@ -1,0 +1,140 @@
+"""The frame of every network here: a filterbank, a mask for each voice, and streaming where the masks are causal."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from armillary.core.errors import ConfigError
+from armillary.domains.speech.lengths import real_places
+from armillary.domains.speech.systems.filterbank import Filterbank
+
+_AT_ONCE = 512  # steps whose masks are made at once where nothing is kept for a backward pass: they stay in the cache
+
+
+class Masker(Protocol):
+    """Makes masks from features: `body` moves information between steps, `head` acts on each step by itself.
+
+    causal: no step sees a later one; then body goes on from the state that it gave, else it gives None.
+    """
+
+    causal: bool
+
+    def body(
+        self, features: Float[Tensor, "b s n"], mask: Bool[Tensor, "b s"] | None, state: Any
+    ) -> tuple[Float[Tensor, "b s d"], Any]: ...
+
+    def head(self, hidden: Float[Tensor, "b s d"]) -> Float[Tensor, "b s k n"]: ...
+
+
+class StreamState(NamedTuple):
+    """What a network keeps between pieces of a stream.
+
+    samples: those that no step has begun at, to be given out next; tail: what passed frames add to them.
+    """
+
+    samples: Float[Tensor, "b m"]
+    tail: Float[Tensor, "b k o"]
+    steps: int
+    masker: Any
+
+
+class MaskingNetwork(nn.Module):
+    """estimates = decoder(mask_k(encoder(mixture)) · encoder(mixture)), cut to the mixture's length, for each voice k.
+
+    gain: by which each voice is multiplied, one at first: a loss that does not see scale leaves it to calibration.
+    A padded item gives what it gives alone, and zeros beyond its length.
+    """
+
+    gain: Tensor
+
+    def __init__(self, filterbank: Filterbank, masker: nn.Module, voices: int) -> None:
+        super().__init__()
+        self.filterbank, self.masker, self.voices = filterbank, masker, voices
+        self.register_buffer("gain", torch.ones(voices))
+
+    @property
+    def causal(self) -> bool:
+        """Whether no estimate depends on samples more than `latency` after it."""
+        return bool(self.masker.causal)
+
+    @property
+    def latency(self) -> int:
+        """Samples that have to come after one before its estimate is given out, at most [samples].
+
+        A step needs all of its frame, and the sample that it begins with waits longest: kernel - 1. The masks add none.
+        """
+        return self.filterbank.kernel - 1
+
+    def forward(self, mixture: Float[Tensor, "b t"], length: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b k t"]:
+        """The voices of each mixture, of which the first `length` samples count."""
+        samples, mask = mixture.shape[1], None
+        valid = None if length is None else real_places(length, samples)
+        if valid is not None:
+            mixture = torch.where(valid, mixture, 0.0)
+        features = self.filterbank.encode(mixture)
+        if length is not None:
+            mask = self.filterbank.real_steps(length, features.shape[1])
+        hidden, _ = self.masker.body(features, mask, None)
+        frames = self._frames(hidden, features)
+        if mask is not None:
+            frames = frames * mask[:, None, :, None].to(frames.dtype)
+        estimates = self._scaled(self.filterbank.add(frames)[..., :samples])
+        return estimates if valid is None else torch.where(valid.unsqueeze(1), estimates, 0.0)
+
+    def start(self, batch: int) -> StreamState:
+        """The state before the first sample of so many streams."""
+        if not self.causal:
+            raise ConfigError(
+                "this network sees later steps, so it cannot stream; expected a causal one.\n"
+                '  Train a run with model.norm="step" and causal mixers, such as the recipe speech/ssm-causal.'
+            )
+        empty = self.gain.new_zeros
+        return StreamState(empty(batch, 0), empty(batch, self.voices, self.filterbank.overlap), 0, None)
+
+    def step(self, samples: Float[Tensor, "b n"], state: StreamState) -> tuple[Float[Tensor, "b k m"], StreamState]:
+        """Takes any number of samples and gives those estimates that no later sample can change.
+
+        All given so far, and what `finish` gives in the end, are the estimates of the whole.
+        """
+        bank = self.filterbank
+        samples = torch.cat([state.samples, samples], 1)
+        ready = (samples.shape[1] - bank.kernel + bank.stride) // bank.stride
+        if ready < 1:
+            return samples.new_zeros(len(samples), self.voices, 0), state._replace(samples=samples)
+        features = bank.encode(samples[:, : (ready - 1) * bank.stride + bank.kernel])
+        hidden, masker = self.masker.body(features, None, state.masker)
+        added = bank.add(self._frames(hidden, features))
+        added = torch.cat([added[..., : bank.overlap] + state.tail, added[..., bank.overlap :]], -1)
+        given = ready * bank.stride
+        after = StreamState(samples[:, given:], added[..., given:], state.steps + ready, masker)
+        return self._scaled(added[..., :given]), after
+
+    def finish(self, state: StreamState) -> Float[Tensor, "b k m"]:
+        """The estimates of the samples that are still held back; the stream is over."""
+        bank, held = self.filterbank, state.samples.shape[1]
+        given = self.gain.new_zeros(len(state.samples), self.voices, 0)
+        if held > (bank.kernel - bank.stride if state.steps else 0):
+            # One more frame sees the last samples, as it does in the whole.
+            given, state = self.step(state.samples.new_zeros(len(state.samples), bank.kernel - held), state)
+        return torch.cat([given, self._scaled(state.tail)], -1)[..., :held]
+
+    def after_step(self) -> None:
+        """Lets the masker fold what it gathered (batch norms)."""
+        fold = getattr(self.masker, "after_step", None)
+        if fold is not None:
+            fold()
+
+    def _frames(self, hidden: Tensor, features: Tensor) -> Float[Tensor, "b k s w"]:
+        """Frames of every voice: masks, masked features and their synthesis, all of each step by itself."""
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._frames_of(hidden, features)
+        pieces = zip(hidden.split(_AT_ONCE, 1), features.split(_AT_ONCE, 1), strict=True)
+        return torch.cat([self._frames_of(*piece) for piece in pieces], 2)
+
+    def _frames_of(self, hidden: Tensor, features: Tensor) -> Tensor:
+        return self.filterbank.decode(self.masker.head(hidden) * features.unsqueeze(2))
+
+    def _scaled(self, estimates: Tensor) -> Tensor:
+        return estimates * self.gain.unsqueeze(-1)
