@@ -292,6 +292,54 @@ class PSCASettings(Settings):
         return self
 
 
+class GatedAttentionSettings(Settings):
+    """Attention without softmax, quadratic in groups and linear beyond, gated three times (MossFormer). Width is even."""
+
+    kind: Literal["gated_attention"] = "gated_attention"
+    query_width: PositiveInt = Field(default=128, description="features of queries and keys")
+    expand: PositiveInt = Field(default=4, description="features that attention mixes, over the width; half are gates")
+    group: PositiveInt = Field(default=256, description="tokens that see each other exactly; others by sums")
+    kernel: PositiveInt = Field(default=17, description="tokens that the convolution in a projection sees; odd")
+    rotary_width: PositiveInt = Field(default=32, description="features of queries and keys that turn with the token")
+    rotary_base: PositiveFloat = 10000.0
+    token_shift: bool = Field(default=True, description="take half of the features from the token before")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="behind every projection while training")
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1, description="of the weights in groups while training")
+    causal: bool = Field(default=False, description="see earlier tokens only, and sums of earlier groups")
+
+    @model_validator(mode="after")
+    def _sees_its_tokens(self) -> "GatedAttentionSettings":
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel={self.kernel} has no centre token; expected an odd number")
+        if self.rotary_width > self.query_width:
+            raise ValueError(
+                f"rotary_width={self.rotary_width} is above query_width={self.query_width}; expected at most as many"
+            )
+        return self
+
+
+class FSMNSettings(Settings):
+    """Gated memory of near tokens: dilated depth-wise convolutions in a dense stack (MossFormer2)."""
+
+    kind: Literal["fsmn"] = "fsmn"
+    inner: PositiveInt = Field(default=256, description="features inside of the module")
+    kernel: PositiveInt = Field(default=39, description="taps of a convolution of the memory; odd")
+    depth: PositiveInt = Field(default=2, description="convolutions of the memory, with dilations 1, 2, 4, ...")
+    conv: PositiveInt = Field(default=17, description="tokens that the convolution in a projection sees; odd")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="behind the two projections while training")
+    causal: bool = Field(
+        default=False, description="look back only; norms of the memory are then over a token's features"
+    )
+
+    @model_validator(mode="after")
+    def _sees_its_tokens(self) -> "FSMNSettings":
+        for name in ("kernel", "conv"):
+            taps = cast(int, getattr(self, name))
+            if taps % 2 == 0:
+                raise ValueError(f"{name}={taps} has no centre token; expected an odd number")
+        return self
+
+
 MixerSettings = Annotated[
     AttentionSettings
     | MambaSettings
@@ -306,6 +354,8 @@ MixerSettings = Annotated[
     | CrossScanSettings
     | MedMambaSettings
     | RetentionSettings
-    | PSCASettings,
+    | PSCASettings
+    | GatedAttentionSettings
+    | FSMNSettings,
     Field(discriminator="kind"),
 ]

@@ -20,6 +20,8 @@ from armillary.core.config.heads import PooledSettings
 from armillary.core.config.mixers import (
     AttentionSettings,
     CrossScanSettings,
+    FSMNSettings,
+    GatedAttentionSettings,
     LegendreSettings,
     Mamba2Settings,
     MambaSettings,
@@ -84,6 +86,8 @@ MIXERS: Mapping[str, Part] = {
     "urpe": Part(URPESettings, "armillary.core.mixers.urpe:URPE"),
     "retention": Part(RetentionSettings, "armillary.core.mixers.retention:Retention"),
     "psca": Part(PSCASettings, "armillary.core.mixers.psca:PSCA"),
+    "gated_attention": Part(GatedAttentionSettings, "armillary.core.mixers.gated_attention:GatedAttention"),
+    "fsmn": Part(FSMNSettings, "armillary.core.mixers.fsmn:FSMN"),
 }
 
 CHANNELS: Mapping[str, Part] = {

@@ -2,6 +2,8 @@
 
 from armillary.core.mixers.attention import Attention, AttentionState
 from armillary.core.mixers.cross_scan import CrossScan
+from armillary.core.mixers.fsmn import FSMN, FSMNState
+from armillary.core.mixers.gated_attention import GatedAttention, GatedAttentionState
 from armillary.core.mixers.legendre import Legendre, LegendreState
 from armillary.core.mixers.mamba import Mamba, MambaState
 from armillary.core.mixers.mamba2 import Mamba2, Mamba2State
@@ -18,12 +20,16 @@ from armillary.core.mixers.urpe import URPE, URPEState
 from armillary.core.mixers.window import Window
 
 __all__ = [
+    "FSMN",
     "PSCA",
     "URPE",
     "Attention",
     "AttentionState",
     "Capabilities",
     "CrossScan",
+    "FSMNState",
+    "GatedAttention",
+    "GatedAttentionState",
     "Legendre",
     "LegendreState",
     "Mamba",

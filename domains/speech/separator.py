@@ -60,16 +60,13 @@ class Separator(nn.Module):
             yield {"estimate": estimates}
             return
         sources = batch["sources"]
-        estimates = in_order(estimates, best_order(si_sdr_pairs(estimates, sources, length)))
         if not options.scores:
-            yield {"estimate": estimates}
+            yield {"estimate": in_order(estimates, best_order(si_sdr_pairs(estimates, sources, length)))}
             return
         from armillary.domains.speech.metrics.scores import scores
 
-        yield {
-            **scores(estimates, sources, mixture, length, self.sample_rate_hz, options.scores),
-            "level_db": level_db(sources, mixture),
-        }
+        found = scores(estimates, sources, mixture, length, self.sample_rate_hz, options.scores)
+        yield {**found, "level_db": level_db(sources, mixture)}
 
     @torch.no_grad()
     def calibrate(self, batches: Callable[[], Iterator[Batch]]) -> None:

@@ -58,6 +58,9 @@ class SpeechData(Settings):
 class SpeechPredict(Settings):
     """Options of prediction: how files are read, cut, joined and written."""
 
+    sample_rate_hz: PositiveInt = Field(
+        default=8000, description="files are resampled to it [Hz]; the run's data.sample_rate_hz"
+    )
     window_s: PositiveFloat | None = Field(
         default=8.0, description="files are separated in windows of this length [s]; None: each file whole"
     )
@@ -90,5 +93,14 @@ class SpeechRun(RunConfig):
         if self.data.voices == 1 and not (self.data.noise or self.data.reverberant):
             raise ValueError(
                 "data.voices=1 without noise or reverberation leaves nothing to separate; set data.noise=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _files_come_at_the_rate_of_training(self) -> "SpeechRun":
+        if self.predict.sample_rate_hz != self.data.sample_rate_hz:
+            raise ValueError(
+                f"predict.sample_rate_hz={self.predict.sample_rate_hz} differs from data.sample_rate_hz="
+                f"{self.data.sample_rate_hz}; files are separated at the rate of training: set both alike"
             )
         return self

@@ -11,6 +11,7 @@ from armillary.domains.speech.lengths import real_places
 FLOOR = 1e-8  # of a share of power: a ratio lies between -80 and 80 dB
 _SILENT = 1e-12  # share of its power that a signal keeps without its mean, below which there is nothing but rounding
 _TINY = 1e-30  # power below which single precision has no more digits
+_BLOCK = 16384  # samples in one product of matrices
 _LIMIT = 1e-3  # of the mixture's power: how quiet an output must be before more quiet gains nothing (30 dB)
 
 
@@ -49,7 +50,7 @@ def si_sdr_pairs(
     Exact to 0.01 dB up to 40 dB; beyond, single precision cannot tell 1 - cos^2 from its rounding.
     """
     ours, theirs = shape_of(estimates, length), shape_of(sources, length)
-    shared = (ours.unit @ theirs.unit.mT).square()
+    shared = _products(ours.unit, theirs.unit).square()
     return _defined(_decibel(shared, 1 - shared), ours.sounds.unsqueeze(2), theirs.sounds.unsqueeze(1))
 
 
@@ -89,6 +90,12 @@ def _kept(signals: Tensor, length: Tensor | None) -> Tensor:
         return signals
     valid = real_places(length, signals.shape[-1])
     return torch.where(valid if signals.ndim == 2 else valid.unsqueeze(1), signals, 0.0)
+
+
+def _products(ours: Tensor, theirs: Tensor) -> Tensor:
+    """<e_i, s_j>, in blocks: over millions of samples a product of matrices alone would wear out single precision."""
+    blocks = zip(ours.split(_BLOCK, -1), theirs.split(_BLOCK, -1), strict=True)
+    return torch.stack([one @ other.mT for one, other in blocks]).sum(0)
 
 
 def _decibel(shared: Tensor, rest: Tensor) -> Tensor:

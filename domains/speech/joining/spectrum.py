@@ -1,5 +1,7 @@
 """What a voice sounds like in the long run: mean band levels of the frames where it is heard."""
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
@@ -30,7 +32,7 @@ class VoicePrints:
             power = _band_powers(voices, rate_hz)
             frame = power.sum(-1)
             heard = frame > _HEARD * reference
-            weight = np.where(heard, frame / np.maximum(frame.sum(0), 1e-300), 0.0)
+            weight = np.where(heard, _dominance(frame), 0.0)
             levels = 10 * np.log10(power + _FLOOR * reference)
             levels -= levels.mean(-1, keepdims=True)
             prints._sum = np.einsum("kf,kfb->kb", weight, levels)
@@ -60,6 +62,15 @@ class VoicePrints:
         return np.where(self.known[:, None] & other.known[None], distance, _UNKNOWN_DB)
 
 
+def _dominance(power: Float64[np.ndarray, "k f"]) -> Float64[np.ndarray, "k f"]:
+    """Share of a voice in all power of a frame: 1 for it alone, 0 where it has an equal share or less."""
+    if len(power) == 1:
+        return np.ones_like(power)
+    fair = 1 / len(power)
+    share = power / np.maximum(power.sum(0), 1e-300)
+    return np.maximum(share - fair, 0.0) / (1 - fair)
+
+
 def _band_powers(voices: Float32[np.ndarray, "k n"], rate_hz: int) -> Float64[np.ndarray, "k f b"]:
     """Mean power in each band of frames that overlap by half; a voice shorter than a frame is one, zero padded."""
     size = max(2, round(_FRAME_S * rate_hz))
@@ -73,7 +84,7 @@ def _band_powers(voices: Float32[np.ndarray, "k n"], rate_hz: int) -> Float64[np
 
 def _bands(size: int, rate_hz: int) -> Float64[np.ndarray, "m b"]:
     """Triangles evenly spaced on the mel scale, 2595 log10(1 + f / 700), from 60 Hz to the highest frequency."""
-    edges_mel = np.linspace(_mel(np.array(_LOWEST_HZ)), _mel(np.array(rate_hz / 2)), _BANDS + 2)
+    edges_mel = np.linspace(_mel(_LOWEST_HZ), _mel(rate_hz / 2), _BANDS + 2)
     edges = 700 * (10 ** (edges_mel / 2595) - 1)
     # Low bands are narrower than the lines of the spectrum: each takes at least the two lines around its middle.
     line = rate_hz / size
@@ -84,5 +95,5 @@ def _bands(size: int, rate_hz: int) -> Float64[np.ndarray, "m b"]:
     return np.maximum(np.minimum(rising, falling), 0.0)
 
 
-def _mel(frequency_hz: np.ndarray) -> np.ndarray:
-    return 2595 * np.log10(1 + frequency_hz / 700)
+def _mel(frequency_hz: float) -> float:
+    return 2595 * math.log10(1 + frequency_hz / 700)

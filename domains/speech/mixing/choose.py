@@ -21,6 +21,7 @@ from armillary.domains.speech.mixing.levels import (
 from armillary.domains.speech.mixing.lists import Listed
 from armillary.domains.speech.mixing.render import Roots, load_checked, render
 from armillary.domains.speech.mixing.sources import Recording
+from armillary.domains.speech.readers.mixtures import LIST_RATE_HZ
 from armillary.domains.speech.readers.report import Report
 from armillary.domains.speech.settings import DynamicSettings
 
@@ -77,19 +78,21 @@ def choose(
             "give more recordings, other --splits, or a lower --shortest"
         )
     chosen: dict[frozenset[str], Listed] = {}
-    unusable: set[str] = set()
+    bad: set[str] = set()
+    level = _Leveller(plan, roots)
     for index in range(count):
         for attempt in range(_TRIES):
             rng = derive_rng(plan.seed, "list", split, index, attempt)
             meeting = _meeting(rng, by_speaker, plan.voices)
             names = frozenset(recording.path for recording in meeting)
-            if names in chosen or names & unusable:
+            if names in chosen or any(str(roots.voices / name) in bad for name in names):
                 continue
+            usable = [noise for noise in noises if str((roots.noises or Path()) / noise.path) not in bad]
             try:
-                chosen[names] = _levelled(plan, rng, meeting, noises, roots)
+                chosen[names] = level(rng, meeting, usable)
                 break
             except DataError as error:
-                unusable |= names & {Path(str(error.path)).relative_to(roots.voices).as_posix()} if error.path else set()
+                bad.add(str(error.path))
                 report(error)
         else:
             break
@@ -102,68 +105,77 @@ def _meeting(rng: np.random.Generator, by_speaker: Mapping[str, Sequence[Recordi
     return [utterances[int(rng.integers(len(utterances)))] for utterances in drawn]
 
 
-def _levelled(
-    plan: Plan, rng: np.random.Generator, meeting: Sequence[Recording], noises: Sequence[Recording], roots: Roots
-) -> Listed:
-    """The mixture with its gains: levels of single recordings, then the factor of the whole by the rule in force."""
-    wanted_db = _wanted_db(plan, rng)
-    gains = tuple(
-        _gain(plan, roots.voices / recording.path, recording.rate_hz, float(wanted), (0, recording.num_samples))
-        for recording, wanted in zip(meeting, wanted_db, strict=True)
-    )
-    listed = Listed(
-        "_".join(recording.name for recording in meeting),
-        tuple(recording.path for recording in meeting),
-        gains,
-        speakers=tuple(recording.speaker for recording in meeting),
-        sexes=tuple(recording.sex for recording in meeting),
-    )
-    if plan.sound.room is not None and rng.random() < plan.sound.room.probability:
-        seed = derive_seed(plan.seed, "room", listed.name)
-        listed = replace(listed, room_seed=seed, rt60_s=round(float(rng.uniform(*plan.sound.room.rt60_s)), 4))
-    if noises and roots.noises is not None:
-        listed = _with_noise(plan, rng, listed, meeting, noises[int(rng.integers(len(noises)))], roots.noises)
-    factor = _factor(plan, listed, roots, max(recording.rate_hz for recording in meeting))
-    return replace(
-        listed, gains=tuple(gain * factor for gain in listed.gains), noise_gain=listed.noise_gain * factor
-    )
+class _Leveller:
+    """Gains of mixtures; what a recording needs is measured once."""
 
+    def __init__(self, plan: Plan, roots: Roots) -> None:
+        self._plan, self._roots = plan, roots
+        self._known: dict[tuple[Path, int, int], tuple[float, float]] = {}
 
-def _wanted_db(plan: Plan, rng: np.random.Generator) -> np.ndarray:
-    drawn = rng.random(plan.voices)
-    low, high = plan.sound.loudness_lufs
-    if plan.sound.levels == "loudness":
-        return low + (high - low) * drawn
-    return (low + high) / 2 + decibel_offsets(drawn, plan.sound.level_range_db)
+    def __call__(self, rng: np.random.Generator, meeting: Sequence[Recording], noises: Sequence[Recording]) -> Listed:
+        """The mixture with the gains of its recordings, and then of all together, by the rule in force."""
+        plan, roots = self._plan, self._roots
+        gains = tuple(
+            self._gain(roots.voices / recording.path, recording.rate_hz, wanted_db, (0, recording.num_samples))
+            for recording, wanted_db in zip(meeting, self._wanted_db(rng), strict=True)
+        )
+        listed = Listed(
+            "_".join(recording.name for recording in meeting),
+            tuple(recording.path for recording in meeting),
+            gains,
+            speakers=tuple(recording.speaker for recording in meeting),
+            sexes=tuple(recording.sex for recording in meeting),
+        )
+        if plan.sound.room is not None and rng.random() < plan.sound.room.probability:
+            seed = derive_seed(plan.seed, "room", listed.name)
+            listed = replace(listed, room_seed=seed, rt60_s=round(float(rng.uniform(*plan.sound.room.rt60_s)), 4))
+        if noises and roots.noises is not None:
+            listed = self._with_noise(rng, listed, meeting, noises[int(rng.integers(len(noises)))], roots.noises)
+        factor = self._factor(listed, max(recording.rate_hz for recording in meeting))
+        return replace(
+            listed, gains=tuple(gain * factor for gain in listed.gains), noise_gain=listed.noise_gain * factor
+        )
 
+    def _wanted_db(self, rng: np.random.Generator) -> list[float]:
+        sound, drawn = self._plan.sound, rng.random(self._plan.voices)
+        low, high = sound.loudness_lufs
+        if sound.levels == "loudness":
+            return (low + (high - low) * drawn).tolist()
+        return ((low + high) / 2 + decibel_offsets(drawn, sound.level_range_db)).tolist()
 
-def _gain(plan: Plan, path: Path, rate_hz: int, wanted_db: float, part: tuple[int, int]) -> float:
-    """Gain of a part of a recording, measured at its own rate; a part that goes beyond the end is looped."""
-    start, stop = part
-    signal = looped(load_checked(path, rate_hz, start, stop), stop - start, rate_hz)
-    if plan.sound.levels == "decibel":
-        return level_gain(active_level_db(signal, rate_hz), wanted_db)
-    return level_gain(loudness_lufs(signal, rate_hz), wanted_db, float(np.abs(signal).max(initial=0.0)))
+    def _gain(self, path: Path, rate_hz: int, wanted_db: float, part: tuple[int, int]) -> float:
+        """Gain of a part of a recording, measured at its own rate; a part that goes beyond the end is looped."""
+        start, stop = part
+        if (path, start, stop) not in self._known:
+            signal = looped(load_checked(path, rate_hz, start, stop), stop - start, rate_hz)
+            measure = loudness_lufs if self._plan.sound.levels == "loudness" else active_level_db
+            self._known[path, start, stop] = (measure(signal, rate_hz), float(np.abs(signal).max(initial=0.0)))
+        level_db, peak = self._known[path, start, stop]
+        return level_gain(level_db, wanted_db, peak if self._plan.sound.levels == "loudness" else 0.0)
 
+    def _with_noise(
+        self,
+        rng: np.random.Generator,
+        listed: Listed,
+        meeting: Sequence[Recording],
+        noise: Recording,
+        root: Path,
+    ) -> Listed:
+        """A part of the noise that begins anywhere, as long as the longest voice."""
+        length = max(1, round(max(recording.seconds for recording in meeting) * noise.rate_hz))
+        start = int(rng.integers(max(1, noise.num_samples - length + 1)))
+        wanted_db = float(rng.uniform(*self._plan.sound.noise_lufs))
+        gain = self._gain(root / noise.path, noise.rate_hz, wanted_db, (start, start + length))
+        begin = round(start * LIST_RATE_HZ / noise.rate_hz)
+        return replace(listed, noise_path=noise.path, noise_gain=gain, noise_start=begin)
 
-def _with_noise(
-    plan: Plan, rng: np.random.Generator, listed: Listed, meeting: Sequence[Recording], noise: Recording, root: Path
-) -> Listed:
-    """A part of the noise that begins anywhere, as long as the longest voice."""
-    length = max(1, round(max(recording.seconds for recording in meeting) * noise.rate_hz))
-    start = int(rng.integers(max(1, noise.num_samples - length + 1)))
-    wanted_db = float(rng.uniform(*plan.sound.noise_lufs))
-    gain = _gain(plan, root / noise.path, noise.rate_hz, wanted_db, (start, start + length))
-    return replace(listed, noise_path=noise.path, noise_gain=gain, noise_start=start)
-
-
-def _factor(plan: Plan, listed: Listed, roots: Roots, own_rate_hz: int) -> float:
-    """By loudness: against overload of the sum at full length and the recordings' own rate; else to full scale."""
-    target = plan.sound.room.target if plan.sound.room else "direct"
-    if plan.sound.levels == "loudness":
-        parts = render(listed, roots, own_rate_hz, "max", target)
+    def _factor(self, listed: Listed, own_rate_hz: int) -> float:
+        """By loudness: against overload of the sum at full length and the recordings' own rate; else to full scale."""
+        plan = self._plan
+        target = plan.sound.room.target if plan.sound.room else "direct"
+        if plan.sound.levels == "loudness":
+            mixtures = render(listed, self._roots, own_rate_hz, "max", target).mixtures()
+            return sum_factor(float(np.abs(mixtures.get("mix_both", mixtures["mix_clean"])).max(initial=0.0)))
+        parts = render(listed, self._roots, plan.rate_hz, plan.mode, target)
         mixtures = parts.mixtures()
-        return sum_factor(float(np.abs(mixtures.get("mix_both", mixtures["mix_clean"])).max(initial=0.0)))
-    parts = render(listed, roots, plan.rate_hz, plan.mode, target)
-    mixtures = parts.mixtures()
-    return full_scale_factor(mixtures.get("mix_both", mixtures["mix_clean"]), parts.sources)
+        return full_scale_factor(mixtures.get("mix_both", mixtures["mix_clean"]), parts.sources)

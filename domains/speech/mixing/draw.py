@@ -64,13 +64,14 @@ class MixtureDraw:
             except DataError as error:
                 self._tell(error)
         raise DataError(
-            f"{_BROKEN} mixtures in a row had a recording that cannot be read", advice=f"The last one: {self.problems[-1]}"
+            f"{_BROKEN} mixtures in a row had a recording that cannot be read",
+            advice=f"The last one: {self.problems[-1]}",
         )
 
     def _draw(self, rng: np.random.Generator) -> Mixture:
         speakers = self._speakers(rng)
-        wanted_db = self._wanted_db(rng)
-        spoken = [self._voice(rng, speaker, level) for speaker, level in zip(speakers, wanted_db, strict=True)]
+        pairs = zip(speakers.tolist(), self._wanted_db(rng).tolist(), strict=True)
+        spoken = [self._voice(rng, speaker, level) for speaker, level in pairs]
         sources = fit(spoken, self._data.mode, self._segment)
         heard, sources = self._room(rng, sources)
         noise = self._noise(rng, sources.shape[1])
@@ -160,18 +161,17 @@ class MixtureDraw:
         """The rule of LibriMix holds down loud recordings; that of WSJ0-mix scales the whole mixture instead."""
         return peak if self._settings.levels == "loudness" else 0.0
 
-    def _cut(
-        self, rng: np.random.Generator, place: int, need: int | None, power: float
-    ) -> Float32[np.ndarray, " t"]:
+    def _cut(self, rng: np.random.Generator, place: int, need: int | None, power: float) -> Float32[np.ndarray, " t"]:
         length = int(self._voices.lengths[place])
         if need is None or length <= need:
             return self._voices.load(place)
-        for _ in range(_TRIES):
+        tries = _TRIES
+        while True:
             start = int(rng.integers(length - need + 1))
             part = self._voices.load(place, start, start + need)
-            if np.dot(part, part) > _SILENT * power * len(part):
-                break
-        return part
+            tries -= 1
+            if not tries or np.dot(part, part) > _SILENT * power * len(part):
+                return part
 
     def _tell(self, error: DataError) -> None:
         if str(error) not in {str(known) for known in self.problems}:

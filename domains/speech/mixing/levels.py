@@ -76,9 +76,7 @@ def sum_factor(peak: float) -> float:
     return PEAK / peak if peak > PEAK else 1.0
 
 
-def full_scale_factor(
-    mixture: Float[np.ndarray, " t"], sources: Float[np.ndarray, "k t"]
-) -> float:
+def full_scale_factor(mixture: Float[np.ndarray, " t"], sources: Float[np.ndarray, "k t"]) -> float:
     """What all parts of a mixture are multiplied with, so that the loudest sample of any is 0.9 (WSJ0-mix)."""
     parts = [float(np.abs(part).max(initial=0.0)) for part in (mixture, sources)]
     return PEAK / max(parts) if max(parts) > 0 else 1.0

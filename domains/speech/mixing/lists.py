@@ -7,6 +7,7 @@ from pathlib import Path
 from armillary.core.errors import DataError
 from armillary.core.files import atomic_write
 from armillary.domains.speech.readers.report import Report
+from armillary.domains.speech.readers.tables import Row, inside, number, read_table
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Listed:
     """One mixture as a list describes it.
 
     paths: of the voices below their root; gains: linear. noise_path: "" without noise, below the noises' own root;
-    noise_start: first sample of it, at its own rate. room_seed: None without a room, which is then made with
+    noise_start: first sample of it, counted at 16 kHz. room_seed: None without a room, which is then made with
     reverberation time rt60_s [s]. LibriMix's own tables have neither noise_start nor a room.
     """
 
@@ -41,21 +42,19 @@ def read_list(path: Path, report: Report) -> list[Listed]:
     Raises:
         DataError: not a readable table, or without the columns mixture_ID, source_1_path and source_1_gain.
     """
-    rows = _rows(path)
-    speakers = {row["mixture_ID"]: row for row in _rows(info_path(path))} if info_path(path).exists() else {}
-    columns = list(rows[0]) if rows else []
-    missing = [name for name in ("mixture_ID", "source_1_path", "source_1_gain") if rows and name not in columns]
-    if missing:
-        raise DataError(f"has no column {missing[0]}; expected a LibriMix list", path=path, advice="Give such a list.")
+    people = info_path(path)
+    about = {row["mixture_ID"]: row for _, row in read_table(people, ("mixture_ID",))} if people.exists() else {}
     found: dict[str, Listed] = {}
-    for number, row in enumerate(rows, start=2):
+    for line, row in read_table(path, ("mixture_ID", "source_1_path", "source_1_gain")):
         try:
-            listed = _listed(row, speakers.get(row["mixture_ID"], {}))
-            if listed.name in found:
-                raise ValueError("its name was there before")
+            listed = _listed(path, line, row, about.get(row["mixture_ID"], {}))
+        except DataError as error:
+            report(error)
+            continue
+        if listed.name in found:
+            report(DataError("has a name that was there before", path=path, row=line, item=listed.name))
+        else:
             found[listed.name] = listed
-        except (ValueError, TypeError) as error:
-            report(DataError(f"cannot be used: {error}", path=path, row=number, advice="The row is left out."))
     return list(found.values())
 
 
@@ -70,44 +69,43 @@ def info_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_info.csv")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="") as stream:
-            return list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read as a table ({error})", path=path, advice="Give a LibriMix list.") from error
-
-
-def _listed(row: dict[str, str], about: dict[str, str]) -> Listed:
+def _listed(path: Path, row: int, cells: Row, about: Row) -> Listed:
     count = 1
-    while row.get(f"source_{count + 1}_path"):
+    while cells.get(f"source_{count + 1}_path"):
         count += 1
     numbers = range(1, count + 1)
-    name = row["mixture_ID"] or ""
+    name = cells["mixture_ID"]
     if not name or "/" in name or "\\" in name or name.startswith("."):
-        raise ValueError(f"mixture_ID '{name}' cannot name a file")
-    paths = tuple(row[f"source_{i}_path"] for i in numbers)
-    if not all(paths):
-        raise ValueError("a voice has no path")
+        raise DataError(f"mixture_ID '{name}' cannot name a file", path=path, row=row)
+
+    def value(column: str) -> float:
+        return number(path, row, cells, column) if cells.get(column) else 0.0
+
+    def relative(column: str) -> str:
+        return inside(Path(), path, row, cells[column]).as_posix()
+
     return Listed(
         name,
-        paths,
-        tuple(_finite(row[f"source_{i}_gain"]) for i in numbers),
-        row.get("noise_path") or "",
-        _finite(row.get("noise_gain") or 0),
-        int(row.get("noise_start") or 0),
-        int(row["room_seed"]) if row.get("room_seed") else None,
-        _finite(row.get("rt60_s") or 0),
-        tuple(about.get(f"speaker_{i}_ID") or "" for i in numbers),
-        tuple(about.get(f"speaker_{i}_sex") or "" for i in numbers),
+        tuple(relative(f"source_{i}_path") for i in numbers),
+        tuple(number(path, row, cells, f"source_{i}_gain") for i in numbers),
+        relative("noise_path") if cells.get("noise_path") else "",
+        value("noise_gain"),
+        max(0, int(value("noise_start"))),
+        _seed(path, row, cells.get("room_seed", "")),
+        value("rt60_s"),
+        tuple(about.get(f"speaker_{i}_ID", "") for i in numbers),
+        tuple(about.get(f"speaker_{i}_sex", "") for i in numbers),
     )
 
 
-def _finite(text: str | float) -> float:
-    value = float(text)
-    if not abs(value) < 1e6:
-        raise ValueError(f"{text} is no gain")
-    return value
+def _seed(path: Path, row: int, text: str) -> int | None:
+    """A whole number too long for a float; None for an empty cell."""
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise DataError(f"room_seed is '{text}'; expected a whole number", path=path, row=row) from error
 
 
 def _row(listed: Listed) -> dict[str, object]:

@@ -13,6 +13,7 @@ from armillary.domains.speech.mixing.lists import Listed
 from armillary.domains.speech.mixing.rooms import draw_room, in_room
 from armillary.domains.speech.readers.audio import info
 from armillary.domains.speech.readers.load import load
+from armillary.domains.speech.readers.mixtures import LIST_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,6 @@ def _noise(listed: Listed, root: Path | None, length: int, rate_hz: int) -> Floa
     if root is None or not listed.noise_path:
         return None
     path = root / listed.noise_path
-    start = round(listed.noise_start * rate_hz / info(path).rate_hz)
+    start = round(listed.noise_start * rate_hz / LIST_RATE_HZ)
     noise = load_checked(path, rate_hz, start, start + length)
     return looped(noise, length, rate_hz) * np.float32(listed.noise_gain)

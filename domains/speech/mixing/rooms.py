@@ -69,7 +69,9 @@ def draw_room(seed: int, rt60_s: tuple[float, float], num_voices: int, sample_ra
     return _aligned(traced, distance_m, wanted_s, sample_rate_hz)
 
 
-def in_room(voice: Float32[np.ndarray, " t"], response: Float32[np.ndarray, " n"], lead: int) -> Float32[np.ndarray, " t"]:
+def in_room(
+    voice: Float32[np.ndarray, " t"], response: Float32[np.ndarray, " n"], lead: int
+) -> Float32[np.ndarray, " t"]:
     """The voice through a response that begins `lead` samples early; as long as the voice, its end is cut."""
     return fftconvolve(voice, response)[lead : lead + len(voice)].astype(np.float32)
 

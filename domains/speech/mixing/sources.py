@@ -1,15 +1,13 @@
 """Which voices and noises a folder holds."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from armillary.core.errors import DataError
 from armillary.domains.speech.readers.audio import SUFFIXES, info
+from armillary.domains.speech.readers.librispeech import READERS, read_sexes, speaker_of
 from armillary.domains.speech.readers.report import Report
-
-_LIBRISPEECH = re.compile(r"(\d+)-(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -38,33 +36,21 @@ def scan_voices(root: Path, below: str, report: Report) -> list[Recording]:
     cannot be used, or that lie in no speaker's folder, are reported and left out. Sexes come from a SPEAKERS.TXT in
     the root.
     """
-    sexes = read_sexes(root / "SPEAKERS.TXT")
-    found: list[Recording] = []
-    for path in _audio_files(root / below, report):
-        speaker = _speaker(path.relative_to(root / below))
-        if not speaker:
-            report(DataError("lies in no speaker's folder", path=path, advice="Make one folder for each speaker."))
-            continue
-        recording = _recording(path, root, speaker, report)
-        if recording:
-            found.append(replace(recording, sex=sexes.get(speaker, "")))
-    return _named(found)
+    sexes = read_sexes(root / READERS) if (root / READERS).is_file() else {}
+    files = _audio_files(root / below, report)
+    speakers = [_speaker(path.relative_to(root / below)) for path in files]
+    if homeless := speakers.count(""):
+        problem = f"{homeless} file(s) lie in no speaker's folder, the first is {files[speakers.index('')].name}"
+        report(DataError(problem, path=root / below, advice="Make one folder for each speaker."))
+    pairs = [(path, speaker) for path, speaker in zip(files, speakers, strict=True) if speaker]
+    found = [_recording(path, root, speaker, report) for path, speaker in pairs]
+    return _named([replace(voice, sex=sexes.get(voice.speaker, "")) for voice in found if voice])
 
 
 def scan_noises(root: Path, below: str, report: Report) -> list[Recording]:
     """All audio files in `root`/`below`; those that cannot be used are reported and left out."""
     found = [_recording(path, root, "", report) for path in _audio_files(root / below, report)]
     return _named([recording for recording in found if recording])
-
-
-def read_sexes(table: Path) -> dict[str, str]:
-    """Sex of each reader of LibriSpeech's SPEAKERS.TXT (ID | SEX | ...); nobody without that file."""
-    try:
-        lines = table.read_text(errors="replace").splitlines()
-    except OSError:
-        return {}
-    rows = [[part.strip() for part in line.split("|")] for line in lines if not line.lstrip().startswith(";")]
-    return {row[0]: row[1] for row in rows if len(row) > 1 and row[1] in ("F", "M")}
 
 
 def _audio_files(folder: Path, report: Report) -> list[Path]:
@@ -76,8 +62,9 @@ def _audio_files(folder: Path, report: Report) -> list[Path]:
 
 
 def _speaker(path: Path) -> str:
-    if (match := _LIBRISPEECH.fullmatch(path.stem)) and path.parent.name in match.groups():
-        return match[1]
+    reader = speaker_of(path.stem)
+    if reader and reader in path.parts:
+        return reader
     return path.parts[0] if len(path.parts) > 1 else ""
 
 

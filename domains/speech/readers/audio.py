@@ -111,7 +111,8 @@ def native_blocks(
     Raises:
         DataError: no sample can be read there.
     """
-    told, tally = _told_frames(file), _Tally(start)
+    # Notes are taken first: reading to the end of a sound OGG file adds the same words as damage does.
+    told, tally, noted = _told_frames(file), _Tally(start), _cut_off(file) or _left_over(file)
     if start:
         _seek(path, file, start)
     size = max(min(_BLOCK_FRAMES, _BLOCK_VALUES // file.channels), 1)
@@ -119,7 +120,8 @@ def native_blocks(
         yield tally.sound(_picked(frames, channel))
     if tally.place == start:
         raise _no_audio(path, tally.broken) if tally.broken else _empty(path)
-    for problem in ("" if tally.place == stop else tally.shortfall(file, told), tally.strange()):
+    short = "" if tally.place == stop else tally.shortfall(file.format, told) or noted
+    for problem in (short, tally.strange()):
         if problem:
             report(DataError(problem, path=path, advice="What could be read is used."))
 
@@ -168,15 +170,15 @@ class _Tally:
             f"at {self.first_bad}; they are taken as zero"
         )
 
-    def shortfall(self, file: soundfile.SoundFile, told: int | None) -> str:
+    def shortfall(self, form: str, told: int | None) -> str:
         """The problem with a file that has less than its header says, empty without."""
         # Of MP3 the header's count is an estimate.
-        least = 0 if told is None else told if file.format != "MP3" else int(0.99 * told)
+        least = 0 if told is None else told if form != "MP3" else int(0.99 * told)
         if self.broken or self.place < least:
             why = f" ({self.broken})" if self.broken else ""
             of = "" if told is None else f" of the {told} that its header tells"
             return f"ends after {self.place} samples{of}{why}"
-        return _cut_off(file) or _left_over(file)
+        return ""
 
 
 def _picked(frames: Float32[np.ndarray, "n c"], channel: Channel) -> Block:

@@ -55,7 +55,9 @@ def read_list(
         try:
             yield _listed(path, row, cells, num_voices, voices, noises, people)
         except DataError as error:
-            report(DataError(error.problem, path=path, row=row, item=cells["mixture_ID"], card=card, advice=error.advice))
+            report(
+                DataError(error.problem, path=path, row=row, item=cells["mixture_ID"], card=card, advice=error.advice)
+            )
 
 
 def _check_count(path: Path, cells: Row, num_voices: int) -> None:
@@ -71,6 +73,9 @@ def _listed(
     path: Path, row: int, cells: Row, num_voices: int, voices: Path, noises: Path | None,
     people: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
 ) -> Listed:  # fmt: skip
+    if cells.get("room_seed"):
+        raise DataError("is in a room, which is not made here", advice="Write the list as audio: armillary speech mix.")
+
     def part(name: str, root: Path) -> Part:
         file = inside(root, path, row, cells.get(f"{name}_path", ""))
         start = int(number(path, row, cells, f"{name}_start")) if cells.get(f"{name}_start") else 0

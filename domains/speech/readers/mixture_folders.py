@@ -1,13 +1,13 @@
 """Folders of finished mixtures: WSJ0-mix, WHAM!, WHAMR! and LibriMix as their scripts write them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from armillary.core.domain import Split
 from armillary.core.errors import ConfigError, DataError
-from armillary.domains.speech.readers.librispeech import READERS, read_sexes, speaker_of
+from armillary.domains.speech.readers.librispeech import READERS, TREE, read_sexes, speaker_of
 from armillary.domains.speech.readers.mixtures import Listed, Part
 from armillary.domains.speech.readers.report import Report
 from armillary.domains.speech.readers.tables import number, read_table
@@ -29,7 +29,6 @@ class MixtureFolder:
     shares_voices: validation has the voices of training, as in everything that is made of WSJ0-mix.
     """
 
-    root: Path
     splits: dict[Split, list[Path]]
     shares_voices: bool
 
@@ -40,32 +39,36 @@ def find_folder(folder: Path, data: SpeechData) -> MixtureFolder | None:
     Raises:
         ConfigError: there are others, but not this one.
     """
-    name = f"{_RATES.get(data.sample_rate_hz, '?')}/{data.mode}"
-    roots = [folder / name, *sorted(folder.glob(f"*/{name}"))]
-    found = [root for root in roots if root.is_dir() and _splits(root)]
-    others = sorted({path.parent.name for path in [*folder.glob("wav*k/m??"), *folder.glob("*/wav*k/m??")]})
-    if not found and not others:
+    places = [
+        path for pattern in ("wav*k/m??", "*/wav*k/m??") for path in sorted(folder.glob(pattern)) if _splits(path)
+    ]
+    if not places:
         return None
-    named = [root for root in found if _counts(root.parent.parent.name, data.voices)]
-    if not found or (len(found) > 1 and not named):
-        places = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.glob("**/wav*k/m??"))) or "none"
+    rate = _RATES.get(data.sample_rate_hz)
+    fitting = [path for path in places if path.parent.name == rate and path.name == data.mode]
+    if not fitting:
+        has = ", ".join(str(path.relative_to(folder)) for path in places)
         raise ConfigError(
-            f"data.sample_rate_hz={data.sample_rate_hz}, data.mode={data.mode}, data.voices={data.voices}: expected "
-            f"{name} below {folder}; it has {places}"
+            f"data.sample_rate_hz={data.sample_rate_hz}, data.mode={data.mode}: no such mixtures below {folder}; it "
+            f"has {has}"
         )
-    root = (named or found)[0]
-    return MixtureFolder(root, splits := _splits(root), any(path.name == "cv" for path in splits.get("validation", [])))
+    # Of 2speakers and 3speakers side by side, the one that is called after the number of voices.
+    root = next((path for path in fitting if _counts(path.parent.parent.name, data.voices)), fitting[0])
+    splits = _splits(root)
+    return MixtureFolder(splits, any(path.name == "cv" for path in splits.get("validation", ())))
 
 
-def read_mixture_folder(place: Path, data: SpeechData, report: Report) -> Iterator[Listed]:
+def read_mixture_folder(place: Path, data: SpeechData, sexes: Mapping[str, str], report: Report) -> Iterator[Listed]:
     """The mixtures of one folder of a split. A voice's or noise's file is called as the mixture's.
+
+    sexes: of speakers, where they are known (`sexes_below`).
 
     Raises:
         ConfigError: it has no mixtures of the kind that the run asks for.
     """
-    mixtures, voices, noise = _kinds(place, data)
+    mixtures, voices = _kinds(place, data)
+    noise = place / "noise"
     told = _told(place, mixtures.name, report)
-    sexes = _sexes(place)
     for path in sorted(mixtures.glob("*.wav")):
         speakers = _speakers(path.stem)[: data.voices]
         speakers = speakers if len(speakers) == data.voices else ()
@@ -96,25 +99,26 @@ def _counts(name: str, num_voices: int) -> bool:
     return str(max(num_voices, 2)) in digits
 
 
-def _kinds(place: Path, data: SpeechData) -> tuple[Path, list[Path], Path]:
-    """Folders of mixtures, of each voice, and of noise (which need not be there)."""
+def _kinds(place: Path, data: SpeechData) -> tuple[Path, list[Path]]:
+    """Folders of the mixtures and of each voice. Of WHAMR! the voices are those without reverberation."""
     kind = "mix_single" if data.voices == 1 else "mix_both" if data.noise else "mix_clean"
-    rooms = (place / f"{kind}_anechoic").is_dir() or (place / f"{kind}_reverb").is_dir()
-    names = [f"{kind}_{'reverb' if data.reverberant else 'anechoic'}" if rooms else kind]
-    if kind == "mix_clean" and not rooms:
-        names.append("mix")
-    suffix = "_anechoic" if rooms else ""
+    rooms = (place / "s1_anechoic").is_dir()
+    if rooms or data.reverberant:
+        mixtures = [f"{kind}_reverb" if data.reverberant else f"{kind}_anechoic"]
+    else:
+        mixtures = [kind, "mix"] if kind == "mix_clean" else [kind]
+    suffix = "_anechoic" if rooms or data.reverberant else ""
     voices = [f"s{number}{suffix}" for number in range(1, data.voices + 1)]
-    mixture = next((name for name in names if (place / name).is_dir()), None)
-    missing = [name for name in voices if not (place / name).is_dir()]
-    if mixture is None or missing or (data.reverberant and not rooms):
-        expected = ", ".join([" or ".join(names if not data.reverberant else [f"{kind}_reverb"]), *voices])
-        has = ", ".join(sorted(path.name for path in place.iterdir() if path.is_dir())) or "none"
+    has = sorted(path.name for path in place.iterdir() if path.is_dir())
+    found = next((name for name in mixtures if name in has), None)
+    more = data.voices > 1 and f"s{data.voices + 1}{suffix}" in has
+    if found is None or more or not set(voices) <= set(has):
         raise ConfigError(
-            f"data.voices={data.voices}, data.noise={str(data.noise).lower()}, data.reverberant="
-            f"{str(data.reverberant).lower()}: expected the folders {expected} in {place}; it has {has}"
+            f"data.voices={data.voices}, data.noise={data.noise}, data.reverberant={data.reverberant}: expected "
+            f"{place} to have the folders {', '.join([' or '.join(mixtures), *voices])}{' alone' if more else ''}; it "
+            f"has {', '.join(has) or 'none'}"
         )
-    return place / mixture, [place / name for name in voices], place / "noise"
+    return place / found, [place / name for name in voices]
 
 
 def _speakers(stem: str) -> tuple[str, ...]:
@@ -127,14 +131,12 @@ def _speakers(stem: str) -> tuple[str, ...]:
     return tuple(token[:3] for token in spoken) if all(map(_WSJ_UTTERANCE.fullmatch, spoken)) else ()
 
 
-def _sexes(place: Path) -> dict[str, str]:
-    """Speaker -> "F" or "M", from a table of speakers in a folder above; empty without one."""
-    for folder in list(place.parents)[:4]:
-        if (folder / READERS).is_file():
-            return read_sexes(folder / READERS)
-        if (folder / _WSJ_READERS).is_file():
-            return _wsj_sexes(folder / _WSJ_READERS)
-    return {}
+def sexes_below(folder: Path) -> dict[str, str]:
+    """Speaker -> "F" or "M", from a set's table of speakers (SPEAKERS.TXT, spkrinfo.txt); empty without one."""
+    for path in (folder / READERS, folder / TREE / READERS):
+        if path.is_file():
+            return read_sexes(path)
+    return _wsj_sexes(folder / _WSJ_READERS) if (folder / _WSJ_READERS).is_file() else {}
 
 
 def _wsj_sexes(path: Path) -> dict[str, str]:

@@ -87,15 +87,22 @@ class Mixtures:
 
     def select(self, indices: Int64[np.ndarray, " m"]) -> "Mixtures":
         """The mixtures at `indices`."""
-        arrays = {name: getattr(self, name)[indices] for name in _ARRAYS}
-        files = {name: tuple(getattr(self, name)[place] for place in indices) for name in _FILES}
-        return Mixtures(**arrays, **files, rate_hz=self.rate_hz)
-
-
-_ARRAYS = (
-    "ids", "groups", "speakers", "sexes", "gains", "noise_gains", "noise_starts", "lengths", "longest",
-)  # fmt: skip
-_FILES = ("voices", "noise", "mixture")
+        places = indices.tolist()
+        return Mixtures(
+            self.ids[indices],
+            self.groups[indices],
+            self.speakers[indices],
+            self.sexes[indices],
+            tuple(self.voices[place] for place in places),
+            self.gains[indices],
+            tuple(self.noise[place] for place in places),
+            self.noise_gains[indices],
+            self.noise_starts[indices],
+            tuple(self.mixture[place] for place in places),
+            self.lengths[indices],
+            self.longest[indices],
+            self.rate_hz,
+        )
 
 
 @dataclass
@@ -131,7 +138,8 @@ class Gathering:
                 self._check_start(one.noise, about[one.noise.path])
             return (min if self.mode == "min" else max)(lengths), max(lengths)
         _check_equal({path: self._at_rate(path, its) for path, its in about.items()})
-        if one.told not in (None, found := about[one.mixture].num_frames):
+        found = about[one.mixture].num_frames
+        if one.told is not None and found is not None and found != one.told:
             self._tell(one, f"has {found} samples, its table says {one.told}")
         return lengths[0], lengths[0]
 

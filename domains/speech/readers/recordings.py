@@ -33,7 +33,7 @@ class Recording:
     told: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class FilePool:
     """Recordings at one rate, of which only names and lengths are in memory.
 

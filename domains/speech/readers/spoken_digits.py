@@ -11,7 +11,7 @@ from armillary.domains.speech.readers.recordings import Recording
 _CLIP = re.compile(r"(\d)_([A-Za-z]+)_(\d+)\.wav")
 _FOLDER = "recordings"
 # As the set's authors say of its speakers; no file tells.
-_SEXES = dict.fromkeys(("george", "jackson", "lucas", "nicolas", "theo", "yweweler"), "M")
+_MEN = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
 def is_spoken_digits(folder: Path) -> bool:
@@ -31,7 +31,9 @@ def read_spoken_digits(folder: Path) -> list[Recording]:
         if match:
             takes[match[2], int(match[3])].append(path)
     return [
-        Recording(f"{speaker}_{take}", speaker, _shuffled(paths, speaker, take), _SEXES.get(speaker, ""), _split(take))
+        Recording(
+            f"{speaker}_{take}", speaker, _shuffled(paths, speaker, take), "M" if speaker in _MEN else "", _split(take)
+        )
         for (speaker, take), paths in sorted(takes.items())
     ]
 

@@ -1,10 +1,11 @@
 """The frame of every network here: a filterbank, a mask for each voice, and streaming where the masks are causal."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from armillary.core.errors import ConfigError
 from armillary.domains.speech.lengths import real_places
@@ -13,8 +14,11 @@ from armillary.domains.speech.systems.filterbank import Filterbank
 _AT_ONCE = 512  # steps whose masks are made at once where nothing is kept for a backward pass: they stay in the cache
 
 
+@runtime_checkable
 class Masker(Protocol):
-    """Makes masks from features: `body` moves information between steps, `head` acts on each step by itself.
+    """A module that makes masks from features.
+
+    `body` moves information between steps, `head` acts on each step by itself.
 
     causal: no step sees a later one; then body goes on from the state that it gave, else it gives None.
     """
@@ -57,7 +61,7 @@ class MaskingNetwork(nn.Module):
     @property
     def causal(self) -> bool:
         """Whether no estimate depends on samples more than `latency` after it."""
-        return bool(self.masker.causal)
+        return self._masks.causal
 
     @property
     def latency(self) -> int:
@@ -70,18 +74,24 @@ class MaskingNetwork(nn.Module):
     def forward(self, mixture: Float[Tensor, "b t"], length: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b k t"]:
         """The voices of each mixture, of which the first `length` samples count."""
         samples, mask = mixture.shape[1], None
-        valid = None if length is None else real_places(length, samples)
-        if valid is not None:
-            mixture = torch.where(valid, mixture, 0.0)
+        if length is not None:
+            length = length.clamp(max=samples)
+            mixture = torch.where(real_places(length, samples), mixture, 0.0)
+            if torch.compiler.is_compiling():
+                # A program for any length may not turn on whether there is one step, or a frame that just fits: with
+                # steps that are not real behind the others it does not.
+                mixture = functional.pad(mixture, (0, self.filterbank.kernel + self.filterbank.stride))
         features = self.filterbank.encode(mixture)
         if length is not None:
             mask = self.filterbank.real_steps(length, features.shape[1])
-        hidden, _ = self.masker.body(features, mask, None)
+        hidden, _ = self._masks.body(features, mask, None)
         frames = self._frames(hidden, features)
         if mask is not None:
             frames = frames * mask[:, None, :, None].to(frames.dtype)
         estimates = self._scaled(self.filterbank.add(frames)[..., :samples])
-        return estimates if valid is None else torch.where(valid.unsqueeze(1), estimates, 0.0)
+        if length is None:
+            return estimates
+        return torch.where(real_places(length, samples).unsqueeze(1), estimates, 0.0)
 
     def start(self, batch: int) -> StreamState:
         """The state before the first sample of so many streams."""
@@ -104,7 +114,7 @@ class MaskingNetwork(nn.Module):
         if ready < 1:
             return samples.new_zeros(len(samples), self.voices, 0), state._replace(samples=samples)
         features = bank.encode(samples[:, : (ready - 1) * bank.stride + bank.kernel])
-        hidden, masker = self.masker.body(features, None, state.masker)
+        hidden, masker = self._masks.body(features, None, state.masker)
         added = bank.add(self._frames(hidden, features))
         added = torch.cat([added[..., : bank.overlap] + state.tail, added[..., bank.overlap :]], -1)
         given = ready * bank.stride
@@ -126,6 +136,10 @@ class MaskingNetwork(nn.Module):
         if fold is not None:
             fold()
 
+    @property
+    def _masks(self) -> Masker:
+        return cast(Masker, self.masker)
+
     def _frames(self, hidden: Tensor, features: Tensor) -> Float[Tensor, "b k s w"]:
         """Frames of every voice: masks, masked features and their synthesis, all of each step by itself."""
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -134,7 +148,7 @@ class MaskingNetwork(nn.Module):
         return torch.cat([self._frames_of(*piece) for piece in pieces], 2)
 
     def _frames_of(self, hidden: Tensor, features: Tensor) -> Tensor:
-        return self.filterbank.decode(self.masker.head(hidden) * features.unsqueeze(2))
+        return self.filterbank.decode(self._masks.head(hidden) * features.unsqueeze(2))
 
     def _scaled(self, estimates: Tensor) -> Tensor:
         return estimates * self.gain.unsqueeze(-1)

@@ -241,7 +241,10 @@ def figures(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object 
 def sounds(config: ToyRun, prediction: xr.Dataset, items: Waves, again: object = None) -> dict[str, Sound]:
     """The first wave to be heard, and its class."""
     group = f"Wave {items.ids[0]}"
-    return {"wave": Sound(items.values[0] / 4, 8000, "the wave", group), "twice": Sound(items.values[0], 8000, "", group)}
+    return {
+        "wave": Sound(items.values[0] / 4, 8000, "the wave", group),
+        "twice": Sound(items.values[0], 8000, "", group),
+    }
 
 
 def joint_figures(predictions: Mapping[str, xr.Dataset]) -> dict[str, Figure]:

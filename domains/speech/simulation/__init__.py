@@ -1,0 +1,1 @@
+"""Voices and noises made from a seed: pulses and noise through a moving vocal tract."""

@@ -1,0 +1,75 @@
+"""A folder of voices: one file for each voice of each file."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import xarray as xr
+
+from armillary.core.files import replace_atomically
+from armillary.domains.speech.joining import Piece
+from armillary.domains.speech.writers.feed import Feed
+from armillary.domains.speech.writers.names import Names
+from armillary.domains.speech.writers.spool import Spool, Style
+from armillary.domains.speech.writers.told import told
+
+
+class VoiceFolder:
+    """Takes pieces of files, one file after another, and writes `<stem>-1.wav`, `<stem>-2.wav`, ... of each.
+
+    A file appears when its last piece has come, whole. What else lies in the folder stays.
+    """
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder, self._scratch, self._names = folder, scratch, Names()
+        self._spool: Spool | None = None
+        self.written: list[Path] = []
+
+    def add(self, piece: Piece, style: Style) -> None:
+        """Adds a piece; it follows the one before of the same file."""
+        if self._spool is None:
+            self._spool = Spool(self._scratch / "spool")
+        self._spool.append(piece.samples)
+        if piece.last:
+            self._publish(self._spool, piece, style)
+            self._spool = None
+
+    def close(self) -> None:
+        """Forgets a file that is not over."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def _publish(self, spool: Spool, piece: Piece, style: Style) -> None:
+        stem = self._names(piece.file)
+        targets = [self._folder / f"{stem}-{voice}{style.suffix}" for voice in range(1, len(piece.samples) + 1)]
+        for target in targets:
+            self._names.check(target)
+        made = [self._scratch / target.name for target in targets]
+        spool.encode(made, piece.rate_hz, style.peak)
+        for source, target in zip(made, targets, strict=True):
+            replace_atomically(source, target)
+        self.written += targets
+
+
+@contextmanager
+def open_folder(path: Path) -> Generator[VoiceFolder, None, None]:
+    """A folder to write voices into, made if missing; a file that is not over when the block ends is not written."""
+    with told(path):
+        path.mkdir(parents=True, exist_ok=True)
+        scratch = TemporaryDirectory(dir=path, prefix=".unfinished-")
+    with scratch as place:
+        folder = VoiceFolder(path, Path(place))
+        try:
+            yield folder
+        finally:
+            folder.close()
+
+
+@contextmanager
+def stream_folder(path: Path) -> Generator[Callable[[xr.Dataset], None], None, None]:
+    """Takes predictions of windows chunk by chunk."""
+    with open_folder(path) as folder:
+        feed = Feed(folder.add, path)
+        yield feed.append
+        feed.finish()

@@ -1,0 +1,33 @@
+"""Names of the voices' files in a folder."""
+
+from pathlib import Path
+
+from armillary.core.errors import DataError
+
+
+class Names:
+    """Gives each file that is separated a name of its own: its stem; where that is taken its folder's name before it;
+    else a number behind it. A file that comes again keeps its name. Capital letters make no difference.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[str, Path] = {}
+
+    def __call__(self, file: str) -> str:
+        path = Path(file).resolve()
+        tried = [path.stem, f"{path.parent.name}-{path.stem}"]
+        tried += [f"{path.stem}~{number}" for number in range(2, len(self._owners) + 3)]
+        return next(name for name in tried if self._owners.setdefault(name.casefold(), path) == path)
+
+    def check(self, target: Path) -> None:
+        """Refuses a target that is one of the files that were read.
+
+        Raises:
+            DataError: it is.
+        """
+        if target.resolve() in self._owners.values():
+            raise DataError(
+                "is a file to separate, which a voice of the same name would replace",
+                path=target,
+                advice="Choose another place for --out.",
+            )
