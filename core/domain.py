@@ -233,6 +233,18 @@ class Sound:
     group: str = ""
 
 
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished run as a domain's own verb gets it: the model is in evaluation mode, on the CPU."""
+
+    name: str
+    config: RunConfig
+    model: "torch.nn.Module"
+
+
+OpenRun = Callable[[Path], LoadedRun]  # the run in a folder; raises RunError
+
+
 def unchanged(config: RunConfig) -> RunConfig:
     """The same configuration."""
     return config
@@ -257,13 +269,15 @@ class Domain:
     metrics: Callable[[RunConfig], MetricSet]
     baselines: Callable[[RunConfig], Mapping[str, Baseline]]
     write: "Callable[[xr.Dataset, Path], None]"
-    formats: tuple[str, ...]  # suffixes `write` knows, e.g. (".csv", ".nc", ".zarr")
+    # Suffixes `write` knows, e.g. (".csv", ".nc", ".zarr"); "" stands for a folder of files.
+    formats: tuple[str, ...]
     figures: "Callable[[RunConfig, xr.Dataset, Items, Again | None], Mapping[str, Figure]]"
     simulate: "Callable[[str, Path, int, Size], Path]"  # (card, root, seed, size) -> dataset folder
     example_batch: "Callable[[RunConfig, int], Batch]"  # shapes for describe; may be meta tensors
     protocol: Callable[[RunConfig], str]  # sentences for the report: which sample, how it is split, what is put in
     # Suffixes of `formats` that can be written as predictions come: each opens a writer that takes them chunk by chunk;
-    # the file appears whole when its block ends well, or not at all.
+    # the file appears whole when its block ends well, or not at all. "" has to be among them: its folder may hold other
+    # files, so each file in it appears by itself.
     streams: "Mapping[str, Callable[[Path], AbstractContextManager[Callable[[xr.Dataset], None]]]]" = field(
         default_factory=dict[str, Any]
     )
@@ -276,3 +290,8 @@ class Domain:
     quick: Callable[[RunConfig], RunConfig] = unchanged
     demo: str = "simulated"  # the recipe that `armillary demo` runs, on simulated data
     commands: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict[str, Any])
+    # Verbs that work on a finished run, which they open by its folder: armillary DOMAIN VERB RUN ...
+    run_commands: Mapping[str, Callable[[OpenRun, Sequence[str]], int]] = field(default_factory=dict[str, Any])
+    # How many seconds of signal a prediction of files covers; what windows share counts once. `predict` then tells the
+    # real-time factor.
+    seconds: "Callable[[xr.Dataset], float] | None" = None

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from armillary.core.ops.causal_conv import causal_conv
+from armillary.core.ops.depthwise_conv import depthwise_conv
 from armillary.core.ops.mamba2_step import mamba2_step
 from armillary.core.ops.mamba_step import mamba_step
 from armillary.core.ops.neighbourhood import neighbourhood_attention
@@ -127,6 +128,11 @@ def _causal_conv(batch: int, length: int, width: int, taps: int) -> Example:
     return Example(partial(causal_conv, silu=True), inputs)
 
 
+def _depthwise_conv(batch: int, length: int, width: int, taps: int) -> Example:
+    inputs = {"x": torch.randn(batch, length, width), "weight": torch.randn(width, taps) * taps**-0.5}
+    return Example(partial(depthwise_conv, silu=True), inputs)
+
+
 def _mamba_step(batch: int, width: int, expand: int = 2, state: int = 16, taps: int = 4) -> Example:
     inner, rank = expand * width, math.ceil(width / 16)
     inputs = {
@@ -191,6 +197,7 @@ EXAMPLES: Mapping[str, Entry] = {
     "polynorm": Entry(partial(_polynomial, polynorm), _ROWS, _FEW_ROWS),
     "polyrelu": Entry(partial(_polynomial, polyrelu), _ROWS, _FEW_ROWS),
     "causal_conv": Entry(_causal_conv, {**_ROWS, "taps": 4}, _FEW_ROWS),
+    "depthwise_conv": Entry(_depthwise_conv, {**_ROWS, "taps": 17}, _FEW_ROWS),
     "mamba_step": Entry(_mamba_step, {"batch": 1, "width": 256}),
     "mamba2_step": Entry(_mamba2_step, {"batch": 1, "width": 256}),
 }

@@ -15,9 +15,9 @@ from rich.text import Text
 from armillary.core.config import RunConfig
 from armillary.core.config.overrides import Override, Resolved, parse_set
 from armillary.core.config.walk import leaves
-from armillary.core.domain import Lazy
 from armillary.core.errors import ConfigError, PluginError, RunError, near_miss
 from armillary.pipelines.config import changed, load_config, recipe_config, resolve_recipe, value_at, written_overrides
+from armillary.pipelines.domain_verbs import first_line, verbs_of
 from armillary.pipelines.folder import RunFolder, read_json
 from armillary.pipelines.plugins import broken_domains, load_domain, load_domains
 
@@ -40,9 +40,7 @@ def recipes(arguments: argparse.Namespace) -> int:
     rows: list[list[str]] = []
     for domain in load_domains().values():
         for name, recipe in domain.recipes.items():
-            function: Any = recipe.resolve() if isinstance(recipe, Lazy) else recipe
-            summary = (function.__doc__ or "").strip().splitlines()
-            rows.append([f"{domain.name}/{name}", summary[0] if summary else ""])
+            rows.append([f"{domain.name}/{name}", first_line(recipe)])
     if arguments.json:
         return _print_json(dict(rows))
     return _print_table(["recipe", "what it is"], rows)
@@ -325,9 +323,12 @@ def domain_command(arguments: Sequence[str]) -> int:
         from armillary.pipelines.cli import COMMAND_NAMES
 
         raise PluginError(f"'{name}' is neither a command nor a domain{near_miss(name, [*COMMAND_NAMES, *found])}")
-    verbs = found[name].commands
-    if not rest or rest[0] not in verbs:
-        raise PluginError(f"{name} has no verb '{rest[0] if rest else ''}'. It has: {', '.join(verbs) or 'none'}.")
+    verbs = verbs_of(found[name])
+    if not rest or rest[0] in ("-h", "--help"):
+        print(f"usage: armillary {name} VERB ...\n{found[name].title}; each verb has --help.")
+        return _print_table(["verb", "what it does"], [[verb, first_line(call)] for verb, call in verbs.items()])
+    if rest[0] not in verbs:
+        raise PluginError(f"{name} has no verb '{rest[0]}'. It has: {', '.join(verbs) or 'none'}.")
     return verbs[rest[0]](rest[1:])
 
 

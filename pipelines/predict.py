@@ -1,5 +1,6 @@
 """`predict`: files of the field in, files of the field out; what is bad is named and skipped."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,20 +14,34 @@ from armillary.core.domain import ReadOptions
 from armillary.core.errors import DataError, RunError
 from armillary.core.files import atomic_write
 from armillary.pipelines.inference import join, predict_items
+from armillary.pipelines.peak_memory import peak_memory
 
 if TYPE_CHECKING:
     from armillary.pipelines.run import Run
 
 _SHOWN = 20
+_FOLDER = "a folder (a name without suffix)"
 
 
 @dataclass
 class Summary:
-    """What a prediction did: items written, and each problem that was skipped over."""
+    """What a prediction did: items written, and each problem that was skipped over.
+
+    wall_s: time from reading the first file to the last output [s]; signal_s: seconds of signal predicted, None where
+    the domain cannot tell; peak_bytes: largest resident memory of the process, None where the system does not tell.
+    """
 
     items: int = 0
     problems: list[DataError] = field(default_factory=list[DataError])
     written: list[Path] = field(default_factory=list[Path])
+    wall_s: float = 0.0
+    signal_s: float | None = None
+    peak_bytes: float | None = None
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds that a second of signal took."""
+        return self.wall_s / self.signal_s if self.signal_s else None
 
     def __str__(self) -> str:
         # Each chunk of a file may say the same.
@@ -35,7 +50,14 @@ class Summary:
         if len(texts) > _SHOWN:
             lines.append(f"... and {len(texts) - _SHOWN} more problems")
         places = ", ".join(map(str, self.written)) or "nothing"
-        return "\n".join([*lines, f"{self.items} items predicted, {len(self.problems)} problems; wrote {places}"])
+        lines.append(f"{self.items} items predicted, {len(self.problems)} problems; wrote {places}")
+        return "\n".join([*lines, self._cost()] if self.wall_s else lines)
+
+    def _cost(self) -> str:
+        factor = self.real_time_factor
+        signal = "" if factor is None else f" for {self.signal_s:.1f} s of signal (real-time factor {factor:.3g})"
+        memory = "" if self.peak_bytes is None else f", peak memory {self.peak_bytes / 1e6:.0f} MB"
+        return f"{self.wall_s:.1f} s{signal}{memory}"
 
 
 def predict(
@@ -44,39 +66,42 @@ def predict(
     """Predictions for everything that can be read from `inputs`, written to each of `outs` by its suffix.
 
     Reads a bounded chunk at a time. Where every output can be written chunk by chunk, memory does not grow with the
-    inputs; else the predictions are joined first. Problems are collected in the summary; the rest goes on.
+    inputs; for the others the predictions are joined first. Problems are collected in the summary; the rest goes on.
 
     Raises:
         RunError: an input does not exist, an output has an unknown suffix, or nothing could be predicted.
     """
+    began = time.perf_counter()
     _check(run, inputs, outs)
     summary = Summary()
     parts = _predictions(run, inputs, summary, settings, chunk_items)
     first = next(parts, None)
     if first is None:
         raise RunError(f"{summary}\nNothing could be predicted from {', '.join(map(str, inputs))}.")
-    if all(out.suffix in run.domain.streams for out in outs):
-        _stream(run, chain([first], parts), outs)
-    else:
-        _join(run, [first, *parts], outs)
+    _write(run, chain([first], parts), outs)
     summary.written += outs
+    summary.wall_s = time.perf_counter() - began
+    summary.peak_bytes = peak_memory()
     return summary
 
 
-def _stream(run: "Run", parts: Iterator[xr.Dataset], outs: Sequence[Path]) -> None:
-    """Writes each chunk to every output before the next is predicted."""
+def _write(run: "Run", parts: Iterator[xr.Dataset], outs: Sequence[Path]) -> None:
+    """Writes each chunk to every output that takes chunks before the next is predicted; then the others."""
+    streams = run.domain.streams
+    later = [out for out in outs if out.suffix not in streams]
+    kept: list[xr.Dataset] = []
     with ExitStack() as stack:
-        appends = [stack.enter_context(run.domain.streams[out.suffix](out)) for out in outs]
+        appends = [stack.enter_context(streams[out.suffix](out)) for out in outs if out.suffix in streams]
         for part in parts:
             for append in appends:
                 append(part)
-
-
-def _join(run: "Run", parts: Sequence[xr.Dataset], outs: Sequence[Path]) -> None:
-    prediction = join(parts)
-    for out in outs:
-        with atomic_write(out) as temporary:
-            run.domain.write(prediction, temporary)
+            if later:
+                kept.append(part)
+    if later:
+        prediction = join(kept)
+        for out in later:
+            with atomic_write(out) as temporary:
+                run.domain.write(prediction, temporary)
 
 
 def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:
@@ -87,7 +112,7 @@ def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:
         if path.suffix not in run.domain.formats:
             raise RunError(
                 f"--out {path}: cannot write '{path.suffix or path.name}'. "
-                f"{run.domain.name} writes {', '.join(run.domain.formats)}."
+                f"{run.domain.name} writes {', '.join(suffix or _FOLDER for suffix in run.domain.formats)}."
             )
 
 
@@ -109,4 +134,6 @@ def _predictions(
         prediction.attrs["run"] = run.folder.name
         # Not len(items): some may only have been context of the others.
         summary.items += prediction.sizes["item"]
+        if run.domain.seconds is not None:
+            summary.signal_s = (summary.signal_s or 0.0) + run.domain.seconds(prediction)
         yield prediction

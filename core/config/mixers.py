@@ -293,7 +293,7 @@ class PSCASettings(Settings):
 
 
 class GatedAttentionSettings(Settings):
-    """Attention without softmax, quadratic in groups and linear beyond, gated three times (MossFormer). Width is even."""
+    """Attention without softmax, quadratic in groups and linear beyond, gated thrice (MossFormer)."""
 
     kind: Literal["gated_attention"] = "gated_attention"
     query_width: PositiveInt = Field(default=128, description="features of queries and keys")

@@ -46,9 +46,7 @@ class FSMN(nn.Module):
         self.slope = nn.Parameter(torch.full((1,), 0.25))
         self.enter_norm, self.leave_norm = nn.LayerNorm(inner), nn.LayerNorm(inner)
         self.written, self.gate = (
-            ConvMap(
-                inner, inner, kernel=settings.conv, dropout=settings.dropout, causal=settings.causal, norm="layer"
-            )
+            ConvMap(inner, inner, kernel=settings.conv, dropout=settings.dropout, causal=settings.causal, norm="layer")
             for _ in range(2)
         )
         self.memory = Memory(settings)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, cast
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -21,9 +21,9 @@ _EPS = 1e-5  # below which a token counts as silent, in the norm before the last
 
 
 class GatedAttentionState(NamedTuple):
-    """What the token shift and the convolutions look back on, and the state of the attention."""
+    """What the token shift (nothing without it) and the convolutions look back on, and the state of the attention."""
 
-    shift: Float[Tensor, "b 1 s"]
+    shift: Float[Tensor, "b m s"]
     hidden: Float[Tensor, "b k e"]
     query: Float[Tensor, "b k n"]
     out: Float[Tensor, "b k d"]
@@ -73,7 +73,7 @@ class GatedAttention(nn.Module):
         normed = unit_rms(values)
         hidden, hidden_after = self.hidden(normed, mask, before[1])
         narrow, query_after = self.query(normed, mask, before[2])
-        groups = cast(GroupState | None, before[4])
+        groups = before[4]
         keys = self._keys(narrow, mask, None if groups is None else groups.counts)
         mixed, groups = self._attend(keys, hidden, tokens, groups)
         output, out_after = self.out(_gated(hidden, mixed), mask, before[3])
@@ -96,8 +96,8 @@ class GatedAttention(nn.Module):
 
     def _shifted(
         self, values: Tensor, mask: Tensor | None, before: Tensor | None
-    ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b 1 s"]]:
-        """The first half of the features one token later, and that of the last real token."""
+    ) -> tuple[Float[Tensor, "b l d"], Float[Tensor, "b m s"]]:
+        """The first half of the features one token later, and that of the last real token; no token without shift."""
         moved, kept = values.chunk(2, dim=-1)
         if not self.settings.token_shift:
             return values, moved[:, :0]

@@ -56,14 +56,14 @@ def _aligned(
     if mask is None:
         lengths = torch.full((len(values),), length, device=values.device)
         open_keys, far_keys = length - length % settled.group, keys.far_keys
-        held = [part[:, open_keys:].clone() for part in (keys.near_keys, far_keys, values)]
+        near, far, held = (part[:, open_keys:].clone() for part in (keys.near_keys, far_keys, values))
     else:
         lengths = mask.sum(1)
         closed = lengths - lengths % settled.group
         places = torch.arange(length, device=values.device)
         far_keys = keys.far_keys * (places < closed[:, None])[..., None].to(values.dtype)
         last = (closed[:, None] + places[: settled.group]).clamp(max=max(length - 1, 0))
-        held = [_taken(part, last) for part in (keys.near_keys, keys.far_keys, values)]
+        near, far, held = (_taken(part, last) for part in (keys.near_keys, keys.far_keys, values))
     mixed, sums = grouped_attention(
         keys._replace(far_keys=far_keys),
         values,
@@ -72,7 +72,7 @@ def _aligned(
         causal=True,
         dropout=settled.dropout,
     )
-    return mixed, GroupState(*held, sums, lengths if state is None else state.counts + lengths)
+    return mixed, GroupState(near, far, held, sums, lengths if state is None else state.counts + lengths)
 
 
 def _taken(part: Tensor, places: Tensor) -> Tensor:
@@ -124,9 +124,9 @@ def _row(state: GroupState, row: int) -> GroupState:
 
 def _stacked(states: list[GroupState]) -> GroupState:
     most = max(state.values.shape[1] for state in states)
-    held = (
+    near, far, held = (
         torch.cat([functional.pad(part, (0, 0, 0, most - part.shape[1])) for part in parts])
         for parts in zip(*(state[:3] for state in states), strict=True)
     )
     sums, counts = (torch.cat(parts) for parts in zip(*(state[3:] for state in states), strict=True))
-    return GroupState(*held, sums, counts)
+    return GroupState(near, far, held, sums, counts)

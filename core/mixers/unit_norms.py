@@ -50,7 +50,8 @@ class _UnitRMS(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return division_slope(grad, *ctx.saved_tensors, ctx.eps), None
+        normed, inverse = ctx.saved_tensors
+        return division_slope(grad, normed, inverse, ctx.eps), None
 
 
 class _Standardised(torch.autograd.Function):

@@ -22,7 +22,7 @@ def best_order(scores: Float[Tensor, "b k k"]) -> Int[Tensor, "b k"]:
 
     References:
         Yu et al. 2017, "Permutation invariant training of deep models for speaker-independent multi-talker speech
-        separation", section 3.
+        separation".
         Kuhn 1955, "The Hungarian method for the assignment problem".
     """
     scores = scores.detach().double().nan_to_num(nan=-_FAR, posinf=_FAR, neginf=-_FAR)

@@ -1,6 +1,7 @@
 """Numeric kernels: one public call an op, the same in every tier."""
 
 from armillary.core.ops.causal_conv import causal_conv, causal_conv_bytes, causal_conv_cost
+from armillary.core.ops.depthwise_conv import depthwise_conv, depthwise_conv_bytes, depthwise_conv_cost
 from armillary.core.ops.mamba2_step import mamba2_step, mamba2_step_bytes, mamba2_step_cost
 from armillary.core.ops.mamba_step import mamba_step, mamba_step_bytes, mamba_step_cost
 from armillary.core.ops.neighbourhood import neighbourhood_attention, neighbourhood_bytes, neighbourhood_cost
@@ -14,6 +15,9 @@ __all__ = [
     "causal_conv",
     "causal_conv_bytes",
     "causal_conv_cost",
+    "depthwise_conv",
+    "depthwise_conv_bytes",
+    "depthwise_conv_cost",
     "grid_paths",
     "mamba2_step",
     "mamba2_step_bytes",

@@ -97,7 +97,7 @@ def kd_mobilenet_rml2016a() -> ModulationRun:
 
 
 def _student(name: str, model: SystemSettings) -> ModulationRun:
-    teacher = DistillSettings(teacher="modulation/clst-rml2016a", temperature=4.0, share=0.7)
+    teacher = DistillSettings(teacher="modulation/clst-rml2016a", temperature=1.0, share=0.9)
     return _run(name, model, _STUDENT, epochs=60).model_copy(update={"distill": teacher})
 
 

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from armillary.core.ops.precision import accumulation_dtype, full_precision
 from armillary.domains.speech.lengths import real_places
 
 FLOOR = 1e-8  # of a share of power: a ratio lies between -80 and 80 dB
@@ -32,7 +33,7 @@ def si_sdr(
     that is constant is silent, as any of one sample is. Silent signals have no gradient; NaN comes of NaN alone.
 
     References:
-        Le Roux et al. 2019, "SDR - half-baked or well done?", eq. 3; without mean, as in Luo and Mesgarani 2019,
+        Le Roux et al. 2019, "SDR - half-baked or well done?"; without mean, as in Luo and Mesgarani 2019,
         "Conv-TasNet".
     """
     ours, theirs = shape_of(estimates, length), shape_of(sources, length)
@@ -47,10 +48,11 @@ def si_sdr_pairs(
 ) -> Float[Tensor, "b k j"]:
     """`si_sdr` of every estimate with every source, by one product of matrices.
 
-    Exact to 0.01 dB up to 40 dB; beyond, single precision cannot tell 1 - cos^2 from its rounding.
+    Exact to 0.02 dB up to 40 dB; beyond, single precision cannot tell 1 - cos^2 from its rounding.
     """
     ours, theirs = shape_of(estimates, length), shape_of(sources, length)
-    shared = _products(ours.unit, theirs.unit).square()
+    with full_precision(ours.unit):
+        shared = _products(ours.unit, theirs.unit).square()
     return _defined(_decibel(shared, 1 - shared), ours.sounds.unsqueeze(2), theirs.sounds.unsqueeze(1))
 
 
@@ -66,14 +68,15 @@ def quietness(
         Wisdom et al. 2021, "What's all the FUSS about free universal sound separation data?" (zero sources; there
         beside a signal-to-noise ratio, here beside a scale-invariant one).
     """
-    power = _kept(mixture.float(), length).square().sum(-1, keepdim=True)
+    estimates, mixture = (signals.to(accumulation_dtype(signals)) for signals in (estimates, mixture))
+    power = _kept(mixture, length).square().sum(-1, keepdim=True)
     power = torch.where(power > _TINY, power, 1.0)
-    return 10 * (_kept(estimates.float(), length).square().sum(-1) / power + _LIMIT).log10()
+    return 10 * (_kept(estimates, length).square().sum(-1) / power + _LIMIT).log10()
 
 
 def shape_of(signals: Float[Tensor, "b k t"], length: Int[Tensor, " b"] | None = None) -> Shape:
     """The first `length` samples of signals without their means, over the root of their power."""
-    signals = _kept(signals if signals.dtype == torch.float64 else signals.float(), length)
+    signals = _kept(signals.to(accumulation_dtype(signals)), length)
     number = signals.shape[-1] if length is None else length[:, None, None]
     mean = signals.sum(-1, keepdim=True) / torch.as_tensor(number).clamp(min=1)
     centred = _kept(signals - mean, length)

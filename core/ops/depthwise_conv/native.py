@@ -56,7 +56,12 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _differentiate(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
     grads = cast(tuple[Tensor, Tensor], _backward(grad_y, *ctx.saved_tensors, *ctx.options))
-    return (*(grad if need else None for grad, need in zip(grads, ctx.needs_input_grad, strict=False)), None, None, None)
+    return (
+        *(grad if need else None for grad, need in zip(grads, ctx.needs_input_grad, strict=False)),
+        None,
+        None,
+        None,
+    )
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)

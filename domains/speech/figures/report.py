@@ -21,8 +21,8 @@ CAPTIONS = {
     "dashed: nothing gained; the outermost bins hold the rest.",
     "improvement_against_input": "Improvement of SI-SDR of each voice against the SI-SDR of the mixture itself; "
     "line: median; dashed: nothing gained.",
-    "mixture": "A mixture, its voices and what was found of them, from the worst separated mixture to the best: "
-    "waveforms, and spectrograms with one colour scale.",
+    "mixture": "A mixture, its voices and, below them, what was found of them with its SI-SDR and the improvement: "
+    "waveforms, and spectrograms of one colour scale. The mixtures go from the worst separated to the best.",
 }
 
 
@@ -60,10 +60,10 @@ def _heard(example: Example) -> dict[str, tuple[str, np.ndarray]]:
     parts: dict[str, tuple[str, np.ndarray]] = {"mixture": ("mixture", example.mixture)}
     for voice, source in enumerate(example.sources):
         who = f" ({example.voices[voice]})" if example.voices[voice] else ""
+        parts[f"voice_{voice + 1}"] = (f"voice {voice + 1}{who}", source)
         if example.estimates is not None:
-            told = f"estimate of voice {voice + 1}, SI-SDR {example.si_sdr_db[voice]:.1f} dB"
-            parts[f"estimate_{voice + 1}"] = (told, example.estimates[voice])
-        parts[f"voice_{voice + 1}"] = (f"voice {voice + 1}{who}, as it was recorded", source)
+            told = f"{example.si_sdr_db[voice]:.1f} dB".replace("-", "\N{MINUS SIGN}")
+            parts[f"estimate_{voice + 1}"] = (f"estimate {voice + 1}, SI-SDR {told}", example.estimates[voice])
     peak = max(float(np.abs(samples).max(initial=0.0)) for _, samples in parts.values())
     factor = np.float32(_PEAK / peak if peak > 0 else 1.0)
     return {name: (label, factor * samples) for name, (label, samples) in parts.items()}

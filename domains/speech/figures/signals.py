@@ -12,35 +12,40 @@ from armillary.domains.speech.figures.examples import Example
 from armillary.domains.speech.stft import hop_samples, stft
 
 MOST_SECONDS = 10.0  # of a mixture that are drawn
-FLOOR_DB = -70.0  # below the loudest place of the mixture
+FLOOR_DB = -60.0  # below the loudest place of the mixture
 # Few enough that a report with several such figures can be sent around.
-_STEPS = 400  # along a waveform
-_COLUMNS = 320  # of a spectrogram
+_STEPS = 250  # along a waveform
+_COLUMNS = 200  # of a spectrogram
 
 
 def signals_figure(example: Example, sample_rate_hz: int) -> Figure:
-    """A row for the mixture, then one for each voice and one for its estimate; all rows have the same scales.
+    """A column for the mixture and one for each voice, which has its estimate below it; the same scales everywhere.
 
     Spectrograms are in dB below the loudest place of the mixture's; of a long mixture the first seconds are drawn.
     """
-    rows = _rows(example)
+    columns = _columns(example)
     samples = min(example.mixture.shape[-1], round(MOST_SECONDS * sample_rate_hz))
-    reach = 1.05 * max(max(float(np.abs(signal[:samples]).max(initial=0.0)) for _, signal, _ in rows), 1e-6)
-    reference = float(np.abs(stft(example.mixture[:samples], sample_rate_hz)).max(initial=0.0)) or 1.0
-    figure = new_figure(8.6, 0.9 + 1.15 * len(rows))
-    grid = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False, width_ratios=(1, 1.25))
-    for (left, right), (title, signal, colour) in zip(grid, rows, strict=True):
-        _draw_wave(left, signal[:samples], sample_rate_hz, colour)
-        _draw_spectrogram(right, decibels(signal[:samples], sample_rate_hz, reference), samples, sample_rate_hz)
-        left.set_title(title, fontsize=9)
-        left.set_ylabel("Amplitude")
-        right.set_ylabel("Freq. [kHz]")
-    grid[0, 0].set_ylim(-reach, reach)
-    grid[0, 0].set_xlim(0, max(samples, 1) / sample_rate_hz)
-    for axes in grid[-1]:
-        axes.set_xlabel("Time [s]")
-    shades = ScalarMappable(Normalize(FLOOR_DB, 0.0), SHADES)
-    figure.colorbar(shades, ax=grid[:, 1], label="Level [dB], 0: loudest place of the mixture", aspect=40, pad=0.01)
+    shown = [signal[:samples] for column in columns for _, signal, _ in column]
+    reach = 1.05 * max(max(float(np.abs(signal).max(initial=0.0)) for signal in shown), 1e-6)
+    reference = float(np.abs(stft(shown[0], sample_rate_hz)).max(initial=0.0)) or 1.0
+    pairs = 1 if example.estimates is None else 2
+    figure = new_figure(max(9.0, 2.4 * len(columns)), 0.5 + 1.9 * pairs)
+    grid = figure.subplots(
+        2 * pairs, len(columns), sharex=True, sharey="row", squeeze=False, height_ratios=(1, 1.3) * pairs
+    )
+    for place, column in enumerate(columns):
+        for pair, (title, signal, colour) in enumerate(column):
+            wave, spectrogram = grid[2 * pair : 2 * pair + 2, place]
+            _draw_wave(wave, signal[:samples], sample_rate_hz, colour)
+            level_db = decibels(signal[:samples], sample_rate_hz, reference)
+            _draw_spectrogram(spectrogram, level_db, samples, sample_rate_hz)
+            wave.set_title(title, fontsize=9)
+            wave.set_ylim(-reach, reach)
+        grid[2 * len(column) - 1, place].set_xlabel("Time [s]")
+        grid[2 * len(column) - 1, place].tick_params(labelbottom=True)
+        for axes in grid[2 * len(column) :, place]:
+            axes.set_axis_off()
+    _label(figure, grid, max(samples, 1) / sample_rate_hz)
     figure.suptitle(example.id, x=0.01, ha="left", fontsize="medium")
     return figure
 
@@ -54,16 +59,28 @@ def decibels(signal: Float32[np.ndarray, " t"], sample_rate_hz: int, reference: 
     return np.round(20 * np.log10(np.maximum(largest / reference, 10 ** (FLOOR_DB / 20))))
 
 
-def _rows(example: Example) -> list[tuple[str, np.ndarray, str]]:
-    rows = [("mixture", example.mixture, GREY)]
+def _columns(example: Example) -> list[list[tuple[str, np.ndarray, str]]]:
+    """Title, signal and colour of what stands in each column."""
+    columns = [[("Mixture", example.mixture, GREY)]]
     for voice, source in enumerate(example.sources):
         who = f" ({example.voices[voice]})" if example.voices[voice] else ""
-        rows.append((f"voice {voice + 1}{who}", source, BLUE))
+        column = [(f"Voice {voice + 1}{who}", source, BLUE)]
         if example.estimates is not None:
-            told = f"SI-SDR {example.si_sdr_db[voice]:.1f} dB, {example.improvement_db[voice]:+.1f} dB"
-            told = told.replace("-", "\N{MINUS SIGN}").replace("SI\N{MINUS SIGN}", "SI-")
-            rows.append((f"estimate of voice {voice + 1}: {told}", example.estimates[voice], VERMILLION))
-    return rows
+            told = f"{example.si_sdr_db[voice]:.1f} dB, {example.improvement_db[voice]:+.1f} dB"
+            told = f"Estimate {voice + 1}: " + told.replace("-", "\N{MINUS SIGN}")
+            column.append((told, example.estimates[voice], VERMILLION))
+        columns.append(column)
+    return columns
+
+
+def _label(figure: Figure, grid: np.ndarray, seconds: float) -> None:
+    """Names of the axes at the left of each row that is drawn there, and the colours."""
+    grid[0, 0].set_xlim(0, seconds)
+    for row, first in enumerate(grid[:, 0] if len(grid) == 2 else [*grid[:2, 0], *grid[2:, 1]]):
+        first.set_ylabel("Freq. [kHz]" if row % 2 else "Amplitude")
+        first.tick_params(labelleft=True)
+    shades = ScalarMappable(Normalize(FLOOR_DB, 0.0), SHADES)
+    figure.colorbar(shades, ax=grid, label="Level [dB], 0: loudest in the mixture", aspect=40, pad=0.01)
 
 
 def _draw_wave(axes: Axes, signal: Float32[np.ndarray, " t"], sample_rate_hz: int, colour: str) -> None:

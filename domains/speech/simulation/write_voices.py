@@ -56,7 +56,7 @@ def _write_lists(folder: Path, roots: Roots, cast: Cast, count: int, seed: int) 
     """Lists of two and of three voices; gives the number of mixtures of two."""
     noises = _NOISE_FOLDERS[cast.split]
     lengths: list[int] = []
-    for voices, number in ((2, count), (3, max(1, count // 4))):
+    for voices, number in ((2, count), (3, max(4, count // 4))):
         mixtures = list_mixtures(roots, cast.split, cast.names, noises, voices, number, seed)
         write_list(folder / "metadata" / f"libri{voices}mix_{cast.split}.csv", mixtures)
         lengths.append(len(mixtures))

@@ -92,7 +92,7 @@ class RowNorm(nn.Module):
     """(x - mean) / sqrt(variance + 1e-8) over all real steps and channels, or over the channels of each step.
 
     References:
-        Luo and Mesgarani 2019, "Conv-TasNet", eq. 14 and 15 (global layer normalization).
+        Luo and Mesgarani 2019, "Conv-TasNet" (global layer normalization).
     """
 
     def __init__(self, width: int, kind: StepNorm) -> None:

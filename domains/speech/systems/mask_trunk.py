@@ -24,7 +24,7 @@ class MaskTrunk(nn.Module):
 
     References:
         Zhao and Ma 2023, "MossFormer: pushing the performance limit of monaural speech separation using gated
-        single-head transformer with convolution-augmented joint self-attentions", section 2, with the gates, norms and
+        single-head transformer with convolution-augmented joint self-attentions", with the gates, norms and
         positions of the authors' released network.
     """
 

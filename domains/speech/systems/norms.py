@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from armillary.core.config.norms import LayerNormSettings
 from armillary.core.norms import LayerNorm
+from armillary.core.ops.precision import accumulation_dtype
 from armillary.domains.speech.systems.settings import StepNorm
 
 EPS = 1e-8  # published networks use it; a larger one would matter where features are as small as a quiet recording's
@@ -16,7 +17,7 @@ class GlobalNorm(nn.Module):
     """(x - mean) / sqrt(variance + 1e-8) over all real steps and features, times a weight, plus a bias a feature.
 
     References:
-        Luo and Mesgarani 2019, "Conv-TasNet", eq. 14 and 15 (global layer normalization).
+        Luo and Mesgarani 2019, "Conv-TasNet" (global layer normalization).
     """
 
     def __init__(self, width: int) -> None:
@@ -41,10 +42,10 @@ def build_norm(kind: StepNorm, width: int) -> nn.Module:
 
 def standardized(values: Float[Tensor, "b m n"], real: Bool[Tensor, "b #m #n"]) -> Float[Tensor, "b m n"]:
     """(x - mean) / sqrt(variance + 1e-8) of each item over what is real."""
-    weight = real.to(values.dtype)
+    dtype = accumulation_dtype(values)
+    weight, kept = real.to(dtype), values.to(dtype)
     repeated = (values.shape[1] // real.shape[1]) * (values.shape[2] // real.shape[2])
     number = (weight.sum((1, 2), keepdim=True) * repeated).clamp(min=1)
-    mean = (values * weight).sum((1, 2), keepdim=True) / number
-    centred = values - mean
+    centred = kept - (kept * weight).sum((1, 2), keepdim=True) / number
     variance = (centred * weight).square().sum((1, 2), keepdim=True) / number
-    return centred * (variance + EPS).rsqrt()
+    return (centred * (variance + EPS).rsqrt()).to(values.dtype)

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Float32
 
 from armillary.core.files import replace_atomically
 from armillary.domains.speech.joining import Piece
@@ -28,11 +30,17 @@ class VoiceFolder:
 
     def add(self, piece: Piece, style: Style) -> None:
         """Adds a piece; it follows the one before of the same file."""
+        self.append(piece.file, piece.rate_hz, piece.samples, style, last=piece.last)
+
+    def append(
+        self, file: str, rate_hz: int, samples: Float32[np.ndarray, "k n"], style: Style, *, last: bool = False
+    ) -> None:
+        """Adds the next samples of a file's voices; `last`: the file is over with them."""
         if self._spool is None:
             self._spool = Spool(self._scratch / "spool")
-        self._spool.append(piece.samples)
-        if piece.last:
-            self._publish(self._spool, piece, style)
+        self._spool.append(samples)
+        if last:
+            self._publish(self._spool, file, rate_hz, style)
             self._spool = None
 
     def close(self) -> None:
@@ -40,13 +48,13 @@ class VoiceFolder:
         if self._spool is not None:
             self._spool.close()
 
-    def _publish(self, spool: Spool, piece: Piece, style: Style) -> None:
-        stem = self._names(piece.file)
-        targets = [self._folder / f"{stem}-{voice}{style.suffix}" for voice in range(1, len(piece.samples) + 1)]
+    def _publish(self, spool: Spool, file: str, rate_hz: int, style: Style) -> None:
+        stem = self._names(file)
+        targets = [self._folder / f"{stem}-{voice + 1}{style.suffix}" for voice in range(spool.voices)]
         for target in targets:
             self._names.check(target)
         made = [self._scratch / target.name for target in targets]
-        spool.encode(made, piece.rate_hz, style.peak)
+        spool.encode(made, rate_hz, style.peak)
         for source, target in zip(made, targets, strict=True):
             replace_atomically(source, target)
         self.written += targets

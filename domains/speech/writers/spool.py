@@ -30,16 +30,16 @@ class Style:
 
 
 class Spool:
-    """Samples of one file in a temporary file; memory does not grow with them."""
+    """Samples of one file's voices in a temporary file; memory does not grow with them."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._stream = path, path.open("wb")
-        self._voices = self._count = 0
+        self.voices = self._count = 0
         self._peak = 0.0
 
     def append(self, samples: Float32[np.ndarray, "k n"]) -> None:
         """Adds the next samples of all voices."""
-        self._voices = len(samples)
+        self.voices = len(samples)
         self._count += samples.shape[1]
         self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
         self._stream.write(np.ascontiguousarray(samples.T, "<f4").tobytes())
@@ -58,12 +58,12 @@ class Spool:
         self.close()
         lower = peak or targets[0].suffix.lower() == ".flac"
         gain = np.float32(PEAK / self._peak if lower and self._peak > PEAK else 1.0)
-        channels = 1 if len(targets) > 1 else self._voices
+        channels = 1 if len(targets) > 1 else self.voices
         with ExitStack() as stack:
             files = [stack.enter_context(self._open(target, rate_hz, channels)) for target in targets]
             spooled = stack.enter_context(self._path.open("rb"))
-            while block := spooled.read(4 * self._voices * max(1, _BLOCK // self._voices)):
-                samples = np.frombuffer(block, "<f4").reshape(-1, self._voices) * gain
+            while block := spooled.read(4 * self.voices * max(1, _BLOCK // self.voices)):
+                samples = np.frombuffer(block, "<f4").reshape(-1, self.voices) * gain
                 for file, part in zip(files, np.split(samples, len(files), axis=1), strict=True):
                     file.write(part)
         self._path.unlink()

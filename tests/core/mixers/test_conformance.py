@@ -6,6 +6,8 @@ import torch
 from armillary.core.config.mixers import (
     AttentionSettings,
     CrossScanSettings,
+    FSMNSettings,
+    GatedAttentionSettings,
     LegendreSettings,
     Mamba2Settings,
     MambaSettings,
@@ -70,6 +72,13 @@ VARIANTS: dict[str, Settings] = {
     "retention-plain-both-ways": RetentionSettings(heads=2, causal=False, expand=2, rotary=False),
     "psca": PSCASettings(),
     "psca-wide": PSCASettings(heads=2, kernel=5, stride=3, ratio=5),
+    "gated-attention": GatedAttentionSettings(query_width=6, expand=2, group=4, kernel=3, rotary_width=4),
+    "gated-attention-plain": GatedAttentionSettings(
+        query_width=5, expand=1, group=1, kernel=1, rotary_width=1, token_shift=False
+    ),
+    "gated-attention-causal": GatedAttentionSettings(query_width=5, group=4, kernel=5, rotary_width=3, causal=True),
+    "fsmn": FSMNSettings(inner=6, kernel=5, conv=3),
+    "fsmn-causal": FSMNSettings(inner=5, kernel=3, conv=3, depth=3, causal=True),
     "psca-every-key": PSCASettings(heads=1, kernel=1, stride=1, ratio=64),
 }
 

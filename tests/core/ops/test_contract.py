@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from armillary.core.ops import (
     causal_conv,
+    depthwise_conv,
     mamba2_step,
     mamba_step,
     neighbourhood_attention,
@@ -82,6 +83,13 @@ CASES = [
         causal_conv,
         {"x": (2, 5, 4), "weight": (4, 3), "bias": (4,), "history": (2, 2, 4)},
         fixed=("weight", "bias"),
+    ),
+    Case(
+        "depthwise_conv",
+        partial(depthwise_conv, ahead=1, dilation=2, silu=True),
+        {"x": (2, 5, 4), "weight": (4, 3)},
+        wide=("weight",),
+        fixed=("weight",),
     ),
     Case(
         "neighbourhood_attention",
@@ -342,6 +350,8 @@ def test_the_defaults_of_torch_do_not_matter(case: Case, what: str, tier: str) -
 def test_vmap_over_any_axis_gives_what_a_loop_gives(case: Case, size: int, tier: str) -> None:
     if size == 0 and (case.name, tier) == ("scalar_decay", "portable"):
         pytest.skip("its rule joins the axis with the batch, and cannot take apart what is empty")
+    if size == 0 and (case.name, tier) == ("depthwise_conv", "portable"):
+        pytest.skip("torch has no convolution of no channels, to which an empty axis of the weights comes")
     seeds = [case.inputs(seed) for seed in range(3)]
     stacked = {
         name: torch.stack([one[name] for one in seeds], 1)[:, :size] for name, shape in case.shapes.items() if shape

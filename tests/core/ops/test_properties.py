@@ -142,6 +142,13 @@ def convolution(some: Draws) -> Call:
     return Call(OPS["causal_conv"], inputs, {"runs": runs, "silu": some.one(False, True)})
 
 
+def depthwise(some: Draws) -> Call:
+    batch, length, channels, taps = some.size(1, 3), some.size(0, 19), some.one(1, 3, 4, 17), some.size(1, 11)
+    inputs = {"x": some.normal(batch, length, channels), "weight": some.normal(channels, taps)}
+    options = {"ahead": some.size(0, taps - 1), "dilation": some.size(1, 3), "silu": some.one(False, True)}
+    return Call(OPS["depthwise_conv"], inputs, options)
+
+
 def attention(some: Draws) -> Call:
     batch, heads, inner, outer = some.size(1, 2), some.size(1, 3), some.one(1, 3, 8), some.one(1, 3, 17)
     kinds = [(some.size(1, 4), some.size(1, 2), some.one("plain", "causal", "periodic")) for _ in range(some.one(1, 2))]
@@ -187,6 +194,7 @@ BUILDERS: dict[str, Callable[[Draws], Call]] = {
     "selective_scan": scan,
     "scalar_decay": decay,
     "causal_conv": convolution,
+    "depthwise_conv": depthwise,
     "neighbourhood_attention": attention,
     "rational": quotient,
     "polynorm": polynomial("polynorm"),

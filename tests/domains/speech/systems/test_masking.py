@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from armillary.core.config.mixers import AttentionSettings, Mamba2Settings, RetentionSettings
+from armillary.core.config.mixers import (
+    AttentionSettings,
+    FSMNSettings,
+    GatedAttentionSettings,
+    Mamba2Settings,
+    RetentionSettings,
+)
 from armillary.core.config.norms import RMSNormSettings
 from armillary.core.config.trunk import TrunkSettings
 from armillary.core.cost import describe
@@ -21,6 +27,8 @@ from armillary.domains.speech.systems.settings import ConvTasNetSettings, Filter
 BANK = FilterbankSettings(filters=10)
 AWKWARD = FilterbankSettings(filters=10, kernel=20, stride=8)  # stride does not divide the kernel, three frames overlap
 TOUCHING = FilterbankSettings(filters=10, kernel=8, stride=8, relu=False)
+GATED = GatedAttentionSettings(query_width=6, group=3, kernel=3, rotary_width=4)
+MEMORY = FSMNSettings(inner=6, kernel=5, conv=3)
 CAUSAL = (Mamba2Settings(head_width=8, state=4), RetentionSettings(heads=2), AttentionSettings(heads=2, causal=True))
 
 
@@ -37,6 +45,7 @@ SEEING = {
     "mamba2": MaskTrunkSettings(
         filterbank=AWKWARD, trunk=trunk(Mamba2Settings(head_width=8, state=4, bidirectional=True)), positions=False
     ),
+    "mossformer2": MaskTrunkSettings(filterbank=BANK, trunk=trunk(GATED, MEMORY)),
     "conv_tasnet": tasnet(TOUCHING, "global"),
 }
 STREAMING = {
