@@ -8,27 +8,12 @@ code lives in an environment of its own, see benchmarks/peers/speech.txt:
     python benchmarks/speech_parity.py --peers PEERS/bin/python --checkout CHECKOUT [CELL ...]
 """
 
-import argparse
-import json
-import os
-import shlex
-import statistics
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from armillary.core.config.mixers import FSMNSettings, GatedAttentionSettings
-from armillary.core.config.parts import MIXERS, build_part
-from armillary.core.testing import relative_rms
-from armillary.core.tokens import Tokens
-from armillary.pipelines.folder import describe_machine
 
 QUESTION = "Are MossFormer and MossFormer2 the published networks, and what do they cost beside the released code?"
 WORKER = Path(__file__).parent / "peers" / "speech.py"

@@ -31,10 +31,11 @@ class KnownMixtures:
         self.lengths = np.array([RATE_HZ + 731 * index for index in range(num)], np.int64)
         self.ids = np.array([f"m{index}" for index in range(num)], np.str_)
         self.groups = np.array([f"g{index // 2}" for index in range(num)], np.str_)
-        sexes = np.array([["F" if (index + voice) % 3 else "M" for voice in range(num_voices)] for index in range(num)])
+        places = [(index, voice) for index in range(num) for voice in range(num_voices)]
+        shape = (num, num_voices)
         self.known: Mapping[str, np.ndarray] = {
-            "speakers": np.array([[f"s{index}{voice}" for voice in range(num_voices)] for index in range(num)]),
-            "sexes": sexes,
+            "speakers": np.array([f"s{index}{voice}" for index, voice in places], np.str_).reshape(shape),
+            "sexes": np.array(["F" if sum(place) % 3 else "M" for place in places], np.str_).reshape(shape),
         }
         gains = 10 ** (rng.uniform(-6, 6, (num, num_voices, 1)) / 20)
         pitches = np.array([100.0, 210.0, 330.0, 140.0, 260.0])

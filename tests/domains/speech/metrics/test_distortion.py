@@ -39,7 +39,7 @@ def test_a_pure_tone_has_a_filter_too() -> None:
     assert one(estimate, tone) == pytest.approx(by_least_squares(estimate, tone), abs=0.05)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(scale=st.floats(1e-3, 1e3), delay=st.integers(0, 400), seed=st.integers(0, 99))
 def test_scale_and_a_delay_within_the_filter_change_nothing(scale: float, delay: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

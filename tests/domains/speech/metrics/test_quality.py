@@ -33,7 +33,7 @@ def test_silence_and_short_signals_have_no_value() -> None:
 
 
 def test_other_rates_are_refused_with_advice() -> None:
-    with pytest.raises(ConfigError, match="got 11025 Hz; take 'pesq' out of predict.scores"):
+    with pytest.raises(ConfigError, match=r"got 11025 Hz; take 'pesq' out of predict.scores"):
         pesq(noise(8000), noise(8000), None, 11025)
 
 

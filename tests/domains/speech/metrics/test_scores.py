@@ -60,7 +60,7 @@ def test_only_the_scores_that_are_asked_for_are_computed() -> None:
     assert set(found) == {"si_sdr", "si_sdr_mixture", "stoi", "stoi_mixture"}
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(st.floats(1e-2, 1e2), st.integers(0, 50))
 def test_scale_of_the_estimates_changes_no_score(scale: float, seed: int) -> None:
     sources = voices(2, 4000, seed)
