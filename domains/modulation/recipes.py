@@ -112,8 +112,8 @@ def ssm_rml2016a() -> ModulationRun:
 def satellites() -> ModulationRun:
     """A small ClST on receiver audio of satellites, AFSK, BPSK and FSK: trained on simulated audio, tested on real.
 
-    Measured: all 43 recordings named right by the mean of their windows, 93 % of single windows; the guide says what that
-    is worth.
+    Measured: all 43 recordings named right by the mean of their windows, 93 % of single windows; the guide says what
+    that is worth.
     """
     return ModulationRun(
         recipe="modulation/satellites",
