@@ -8,20 +8,37 @@ code lives in an environment of its own, see benchmarks/peers/speech.txt:
     python benchmarks/speech_parity.py --peers PEERS/bin/python --checkout CHECKOUT [CELL ...]
 """
 
-from collections.abc import Mapping
+import argparse
+import json
+import os
+import runpy
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from armillary.core.config.mixers import FSMNSettings, GatedAttentionSettings
+from armillary.core.config.parts import MIXERS, build_part
+from armillary.core.config.settings import Settings
+from armillary.core.testing import relative_rms
+from armillary.core.tokens import Tokens
+from armillary.pipelines.folder import describe_machine
 
 QUESTION = "Are MossFormer and MossFormer2 the published networks, and what do they cost beside the released code?"
 WORKER = Path(__file__).parent / "peers" / "speech.py"
 RESULT = Path(__file__).parent / "results" / "speech_parity.json"
 WIDTH = 512
-LIMIT = 1e-4  # relative RMS of values and gradients: float32 sums in another order, through 48 blocks
 
 Weights = Mapping[str, Tensor]
+Translate = Callable[[Weights], dict[str, Tensor]]
 
 
 def conv_map(theirs: Weights, there: str, here: str) -> dict[str, Tensor]:
@@ -111,4 +128,181 @@ def network(theirs: Weights) -> dict[str, Tensor]:
     return found
 
 
-BLOCKS = {"gated_attention": (GatedAttentionSettings(), gated_attention), "fsmn": (FSMNSettings(), fsmn)}
+BLOCKS: Mapping[str, tuple[Settings, Translate]] = {
+    "gated_attention": (GatedAttentionSettings(), gated_attention),
+    "fsmn": (FSMNSettings(), fsmn),
+}
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Do both give the same? `size`: tokens of a block, samples of a network."""
+
+    model: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one pass costs each side; ours also with blocks that are computed again in the backward pass.
+
+    rounds: fresh processes a side, taking turns; calls: in each, after one that is not counted. None: the first counts,
+    where a second one would take minutes.
+    """
+
+    model: str
+    kind: str
+    seconds: float
+    rounds: int = 3
+    calls: int | None = 2
+
+
+MODELS = ("mossformer-l", "mossformer2-l")
+CELLS: dict[str, Exact | Cost] = {
+    **{f"exact-{name}-{size}": Exact(name, size) for name in BLOCKS for size in (7, 256, 600)},
+    **{f"exact-{name}-{size}": Exact(name, size) for name in MODELS for size in (16000,)},
+    **{f"{name}-forward-2s": Cost(name, "forward", 2) for name in MODELS},
+    **{f"{name}-training-2s": Cost(name, "training", 2) for name in MODELS},
+    **{f"{name}-forward-30s": Cost(name, "forward", 30, rounds=1, calls=None) for name in MODELS},
+    **{f"{name}-training-8s": Cost(name, "training", 8, rounds=1, calls=None) for name in MODELS},
+    **{f"{name}-training-30s": Cost(name, "training", 30, rounds=1, calls=None) for name in MODELS},
+}
+
+
+def run_exact(cell: Exact, options: argparse.Namespace) -> dict[str, Any]:
+    """Relative RMS differences of output and gradients, with the names of the worst ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "theirs.pt"
+        arguments = ["compare", options.checkout, cell.model, str(cell.size), str(path)]
+        _call(options.peers, arguments)
+        theirs = torch.load(path)
+    torch.set_num_threads(1)
+    module, translate = _ours(cell.model)
+    module.load_state_dict(dict(module.state_dict()) | translate(theirs["weights"]))
+    given = theirs["given"].requires_grad_()
+    output = module(given)
+    output.backward(theirs["upstream"])
+    slopes = translate(theirs["gradients"])
+    named = dict(module.named_parameters())
+    assert named.keys() == slopes.keys(), f"no counterpart: {sorted(named.keys() ^ slopes.keys())}"
+    gradients = {name: relative_rms(cast(Tensor, named[name].grad), slope) for name, slope in slopes.items()}
+    worst = max(gradients, key=lambda name: gradients[name])
+    # A sum of many terms of both signs that nearly cancel is known no better than the terms are.
+    whole = [torch.cat([one.flatten() for one in part]) for part in (_grads(named), slopes.values())]
+    return {
+        "model": cell.model,
+        "size": cell.size,
+        "parameters": {"ours": sum(one.numel() for one in named.values()), "theirs": theirs["parameters"]},
+        "output": relative_rms(output.detach(), theirs["output"]),
+        "gradient_of_the_input": relative_rms(cast(Tensor, given.grad), theirs["given_gradient"]),
+        "gradient_of_all_parameters": relative_rms(*whole),
+        "median_gradient": statistics.median(gradients.values()),
+        "worst_gradient": {worst: gradients[worst]},
+        "versions": theirs["versions"],
+    }
+
+
+def run_cost(cell: Cost, options: argparse.Namespace) -> dict[str, Any]:
+    """CPU seconds and peak memory of each side, and how many times as much the released code takes."""
+    sides = {"peer": ("peer", cell.model), "armillary": ("armillary", cell.model)}
+    if cell.kind == "training":
+        sides["armillary recomputed"] = ("armillary", f"{cell.model} recomputed")
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for _ in range(cell.rounds):
+        for name, (side, model) in sides.items():
+            python = options.peers if side == "peer" else sys.executable
+            calls = str(1 if cell.calls is None else 1 + cell.calls)
+            arguments = ["cost", side, options.checkout, model, cell.kind, str(cell.seconds), calls, str(options.limit)]
+            answers[name].append(json.loads(_call(python, arguments).splitlines()[-1]))
+    found = {name: _summary(rounds, cell.calls is not None) for name, rounds in answers.items()}
+    told = {"model": cell.model, "pass": cell.kind, "audio_s": cell.seconds, "limit_gib": options.limit, "sides": found}
+    theirs = found["peer"]
+    for name in sides:
+        own = found[name]
+        if name != "peer" and "cpu_s" in own and "cpu_s" in theirs:
+            told[f"{name}: times as fast"] = round(theirs["cpu_s"] / own["cpu_s"], 2)
+            told[f"{name}: share of the memory"] = round(own["peak_bytes"] / theirs["peak_bytes"], 2)
+    return told
+
+
+def _summary(rounds: Sequence[Mapping[str, Any]], warm: bool) -> dict[str, Any]:
+    """Median of the counted calls of all rounds; a call that did not fit in memory has no time."""
+    if any(answer.get("out_of_memory") for answer in rounds):
+        return {"out_of_memory": True}
+    times = [time for answer in rounds for time in answer["cpu_s"][1 if warm else 0 :]]
+    return {
+        "cpu_s": statistics.median(times),
+        "cpu_s_all": times,
+        "wall_s_all": [time for answer in rounds for time in answer["wall_s"][1 if warm else 0 :]],
+        "peak_bytes": max(answer["peak_bytes"] for answer in rounds),
+        "resident_before_bytes": rounds[0]["resident_before_bytes"],
+        "parameters": rounds[0]["parameters"],
+        **({"versions": rounds[0]["versions"]} if "versions" in rounds[0] else {}),
+    }
+
+
+def _ours(model: str) -> tuple[nn.Module, Translate]:
+    """What takes (2, tokens, width) or (1, samples), and how weights of the released code are named for it."""
+    if model in BLOCKS:
+        settings, translate = BLOCKS[model]
+        return Plain(build_part(MIXERS, settings, WIDTH)).eval(), lambda theirs: _below("mixer", translate(theirs))
+    worker = runpy.run_path(str(WORKER))
+    return worker["ours"](model).eval(), network
+
+
+class Plain(nn.Module):
+    """A mixer of tensors instead of tokens."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.mixer(Tokens(values))[0]
+
+
+def _below(name: str, weights: Weights) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for key, value in weights.items()}
+
+
+def _grads(named: Mapping[str, nn.Parameter]) -> list[Tensor]:
+    return [cast(Tensor, parameter.grad) for parameter in named.values()]
+
+
+def _call(python: str, arguments: Sequence[str]) -> str:
+    """The standard output of the worker, on one thread."""
+    theirs = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [python, str(WORKER), *arguments], env=theirs | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"the worker ended with {done.returncode}: {' '.join(arguments)}")
+    return done.stdout
+
+
+def main() -> None:
+    """Runs the cells that are named, or all that are missing, and writes each as it ends."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="*", choices=[*CELLS, []], help="default: all that are missing")
+    parser.add_argument("--peers", required=True, help="python of the peer's environment")
+    parser.add_argument("--checkout", required=True, help="the released code")
+    parser.add_argument("--limit", type=float, default=20.0, help="memory a side may take [GiB]")
+    parser.add_argument("--again", action="store_true", help="run finished cells again")
+    options = parser.parse_args()
+    told = {options.peers: "PEERS/bin/python", options.checkout: "CHECKOUT"}
+    command = shlex.join(["python", "benchmarks/speech_parity.py", *(told.get(word, word) for word in sys.argv[1:])])
+    for name in options.cells or CELLS:
+        stored = json.loads(RESULT.read_text()) if RESULT.exists() else {"question": QUESTION, "cells": {}}
+        if name in stored["cells"] and not options.again:
+            continue
+        cell, load = CELLS[name], os.getloadavg()
+        print(f"{name} ...", flush=True)
+        result = run_exact(cell, options) if isinstance(cell, Exact) else run_cost(cell, options)
+        machine = describe_machine() | {"threads": 1, "command": None}
+        stored["cells"][name] = result | {"machine": machine, "load_average_before": load, "command": command}
+        RESULT.write_text(json.dumps(stored, indent=1) + "\n")
+        print(json.dumps({key: result[key] for key in result if key != "sides"}, indent=1), flush=True)
+
+
+if __name__ == "__main__":
+    main()
