@@ -182,12 +182,12 @@ def run_exact(cell: Exact, options: argparse.Namespace) -> dict[str, Any]:
     given = theirs["given"].requires_grad_()
     output = module(given)
     output.backward(theirs["upstream"])
-    slopes = translate(theirs["gradients"])
-    named = dict(module.named_parameters())
+    named, slopes = dict(module.named_parameters()), translate(theirs["gradients"])
     assert named.keys() == slopes.keys(), f"no counterpart: {sorted(named.keys() ^ slopes.keys())}"
+    slopes = {name: slopes[name] for name in named}
     gradients = {name: relative_rms(cast(Tensor, named[name].grad), slope) for name, slope in slopes.items()}
     worst = max(gradients, key=lambda name: gradients[name])
-    # A sum of many terms of both signs that nearly cancel is known no better than the terms are.
+    # A gradient that is a sum of many terms that nearly cancel is known no better than the terms are.
     whole = [torch.cat([one.flatten() for one in part]) for part in (_grads(named), slopes.values())]
     return {
         "model": cell.model,

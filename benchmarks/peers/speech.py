@@ -50,16 +50,15 @@ def peer(checkout, model):
 
 def ours(model):
     """The same network of ours; 'recomputed' keeps the input of each block alone for the backward pass."""
-    from armillary.pipelines.config import resolve_recipe
-    from armillary.pipelines.plugins import load_domain
-    from armillary.pipelines.training import build_model
+    from armillary.domains.speech import recipes
+    from armillary.domains.speech.build import build
 
     name, _, recomputed = model.partition(" ")
-    config = resolve_recipe(f"speech/{name}", []).config
+    config = getattr(recipes, name.replace("-", "_"))()
     if recomputed:
         trunk = config.model.trunk.model_copy(update={"checkpoint": True})
         config = config.model_copy(update={"model": config.model.model_copy(update={"trunk": trunk})})
-    return build_model(load_domain("speech"), config).network
+    return build(config).network
 
 
 def stirred(module):

@@ -1,7 +1,5 @@
 """Perceptual evaluation of speech quality, by the optional package pesq."""
 
-import importlib
-
 import numpy as np
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
@@ -33,7 +31,7 @@ def pesq(
             f"PESQ is defined at 8000 and 16000 Hz, got {sample_rate_hz} Hz; take 'pesq' out of predict.scores"
         )
     try:
-        package = importlib.import_module("pesq")
+        import pesq as package
     except ImportError as error:
         raise MissingExtraError("pesq", "pesq", "PESQ in predict.scores") from error
     answer = package.PesqError.RETURN_VALUES
