@@ -70,8 +70,8 @@ class SpeechPredict(Settings):
     )
     level: Literal["mixture", "peak"] = Field(
         default="mixture",
-        description="mixture: voices are scaled by one factor a file, so that their sum fits the mixture best; "
-        "peak: then also lowered so that no sample is beyond 0.99",
+        description="mixture: voices are scaled by one factor a window, so that their sum fits the mixture best; "
+        "peak: then those of a file are also lowered by one factor, so that no sample is beyond 0.99",
     )
     format: Literal["wav", "flac"] = Field(default="wav", description="of files written into a folder")
     scores: tuple[Score, ...] = Field(

@@ -207,7 +207,7 @@ def _noises(options: argparse.Namespace, splits: Sequence[str], report: Report) 
 def _check_disjoint(voices: Mapping[str, Sequence[Recording]]) -> None:
     home: dict[str, str] = {}
     for split, found in voices.items():
-        for speaker in {voice.speaker for voice in found}:
+        for speaker in sorted({voice.speaker for voice in found}):
             if home.setdefault(speaker, split) != split:
                 raise ConfigError(
                     f"--splits: speaker {speaker} is in {home[speaker]} and in {split}; splits must differ"
