@@ -38,8 +38,19 @@ _COLUMNS = {
         "macro_f1": "macro F1",
         "kappa": "kappa",
     },
+    "speech": {
+        "si_sdri": "SI-SDRi [dB]",
+        "sdri": "SDRi [dB]",
+        "stoi_gain": "gain of STOI",
+        "got_worse": "share of voices that got worse",
+    },
 }
-_METHODS = {"lightgbm": "LightGBM on features", "random_forest": "random forest on features"}
+_METHODS = {
+    "lightgbm": "LightGBM on features",
+    "random_forest": "random forest on features",
+    "factorisation": "blind factorisation of spectra",
+    "oracle_ratio_mask": "oracle ratio mask (knows the voices)",
+}
 # The last part of a recipe's name -> the set and where its data come from.
 _SURVEYS = {
     "spcc": ("SPCC", "simulated (SNANA)"),
@@ -48,6 +59,8 @@ _SURVEYS = {
     "simulated": ("the demo's survey", "simulated (armillary)"),
     "rml2016a": ("RML2016.10a look-alike", "simulated (GNU Radio)"),
     "satellites": ("satellite recordings", "observed"),
+    "small": ("libri2mix_mini", "read speech, mixed"),
+    "tasnet": ("libri2mix_mini", "read speech, mixed"),
 }
 _EMPTY = "No cell is finished yet; `python benchmarks/results_table.py --write` puts the finished ones here."
 
@@ -133,6 +146,7 @@ def tables() -> dict[str, str]:
     return {
         "results": render(load_cells(RESULTS)),
         "modulation": render(load_cells(RESULTS, "modulation")),
+        "speech": render(load_cells(RESULTS, "speech")),
         "mixers": render_mixers(json.loads(MIXERS.read_text(encoding="utf-8"))),
         "ops": render_ops(json.loads(OPS.read_text(encoding="utf-8"))),
     }
@@ -175,7 +189,7 @@ def _value(estimate: Mapping[str, float | None] | None, bold: bool) -> str:
 
 
 def _arrow(metric: str) -> str:
-    return "↓" if metric.endswith("loss") else "↑"
+    return "↓" if metric.endswith("loss") or metric == "got_worse" else "↑"
 
 
 def _machine(cell: Cell) -> str:

@@ -1,9 +1,10 @@
 """Are MossFormer and MossFormer2 here the published networks, and what do they cost beside the released code?
 
-Both get the same weights and inputs and must give the same values and gradients (cells of exactness). Then each side
-runs in fresh processes on one thread, taking turns; the median of CPU seconds counts, and the peak of memory. A pass
-that does not fit is recorded as such. Every cell is written when it ends, and finished ones are skipped. The released
-code lives in an environment of its own, see benchmarks/peers/speech.txt:
+Both get the same weights and inputs and must give the same values and gradients: to rounding in double precision, and
+in single precision as far from those as the released code itself (cells of exactness). Then each side runs in fresh
+processes on one thread, taking turns; the median of CPU seconds counts, and the peak of memory. A pass that does not
+fit is recorded as such. Every cell is written when it ends, and finished ones are skipped. The released code lives in
+an environment of its own, see benchmarks/peers/speech.txt:
 
     python benchmarks/speech_parity.py --peers PEERS/bin/python --checkout CHECKOUT [CELL ...]
 """
@@ -17,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +32,7 @@ from armillary.core.config.parts import MIXERS, build_part
 from armillary.core.config.settings import Settings
 from armillary.core.testing import relative_rms
 from armillary.core.tokens import Tokens
+from armillary.domains.speech.systems import mask_trunk
 from armillary.pipelines.folder import describe_machine
 
 QUESTION = "Are MossFormer and MossFormer2 the published networks, and what do they cost beside the released code?"
@@ -160,7 +163,7 @@ class Cost:
 MODELS = ("mossformer-l", "mossformer2-l")
 CELLS: dict[str, Exact | Cost] = {
     **{f"exact-{name}-{size}": Exact(name, size) for name in BLOCKS for size in (7, 256, 600)},
-    **{f"exact-{name}-{size}": Exact(name, size) for name in MODELS for size in (16000,)},
+    **{f"exact-{name}-{size}": Exact(name, size) for name in MODELS for size in (8000,)},
     **{f"{name}-forward-2s": Cost(name, "forward", 2) for name in MODELS},
     **{f"{name}-training-2s": Cost(name, "training", 2) for name in MODELS},
     **{f"{name}-forward-30s": Cost(name, "forward", 30, rounds=1, calls=None) for name in MODELS},
@@ -170,36 +173,71 @@ CELLS: dict[str, Exact | Cost] = {
 
 
 def run_exact(cell: Exact, options: argparse.Namespace) -> dict[str, Any]:
-    """Relative RMS differences of output and gradients, with the names of the worst ones."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "theirs.pt"
-        arguments = ["compare", options.checkout, cell.model, str(cell.size), str(path)]
-        _call(options.peers, arguments)
-        theirs = torch.load(path)
+    """Relative RMS differences in double precision, and of both sides in single precision from theirs in double."""
     torch.set_num_threads(1)
-    module, translate = _ours(cell.model)
+    found: dict[str, dict[str, Tensor]] = {}
+    told: dict[str, Any] = {"model": cell.model, "size": cell.size}
+    for precision in ("float64", "float32"):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "theirs.pt"
+            _call(options.peers, ["compare", options.checkout, cell.model, str(cell.size), precision, str(path)])
+            theirs = torch.load(path)
+        found[f"ours {precision}"], found[f"theirs {precision}"] = both(cell.model, theirs, getattr(torch, precision))
+        told |= {"parameters_of_theirs": theirs["parameters"], "versions": theirs["versions"]}
+    told["parameters_of_ours"] = sum(one.numel() for name, one in found["ours float64"].items() if name not in VALUES)
+    exact = found["theirs float64"]
+    told["difference_in_float64"] = differences(found["ours float64"], exact)
+    told["error_of_ours_in_float32"] = differences(found["ours float32"], exact)
+    told["error_of_theirs_in_float32"] = differences(found["theirs float32"], exact)
+    return told
+
+
+VALUES = ("output", "gradient of the input")
+
+
+def both(model: str, theirs: Mapping[str, Any], dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Output and gradients of ours, and theirs by the same names."""
+    module, translate = _ours(model)
+    module = module.to(dtype)
     module.load_state_dict(dict(module.state_dict()) | translate(theirs["weights"]))
     given = theirs["given"].requires_grad_()
-    output = module(given)
+    with _sines_in(dtype):
+        output = module(given)
     output.backward(theirs["upstream"])
-    named, slopes = dict(module.named_parameters()), translate(theirs["gradients"])
-    assert named.keys() == slopes.keys(), f"no counterpart: {sorted(named.keys() ^ slopes.keys())}"
-    slopes = {name: slopes[name] for name in named}
-    gradients = {name: relative_rms(cast(Tensor, named[name].grad), slope) for name, slope in slopes.items()}
-    worst = max(gradients, key=lambda name: gradients[name])
-    # A gradient that is a sum of many terms that nearly cancel is known no better than the terms are.
-    whole = [torch.cat([one.flatten() for one in part]) for part in (_grads(named), slopes.values())]
+    ours = {name: cast(Tensor, parameter.grad) for name, parameter in module.named_parameters()}
+    slopes = translate(theirs["gradients"])
+    assert ours.keys() == slopes.keys(), f"no counterpart: {sorted(ours.keys() ^ slopes.keys())}"
+    values = dict(zip(VALUES, (output.detach(), cast(Tensor, given.grad)), strict=True))
+    return values | ours, dict(zip(VALUES, (theirs["output"], theirs["given_gradient"]), strict=True)) | slopes
+
+
+def differences(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Relative RMS of the output, of the gradient of the input, and of the parameters' gradients, with the worst."""
+    each = {name: relative_rms(some[name], other) for name, other in others.items()}
+    slopes = {name: value for name, value in each.items() if name not in VALUES}
+    worst = max(slopes, key=lambda name: slopes[name])
+    whole = (torch.cat([part[name].double().flatten() for name in slopes]) for part in (some, others))
     return {
-        "model": cell.model,
-        "size": cell.size,
-        "parameters": {"ours": sum(one.numel() for one in named.values()), "theirs": theirs["parameters"]},
-        "output": relative_rms(output.detach(), theirs["output"]),
-        "gradient_of_the_input": relative_rms(cast(Tensor, given.grad), theirs["given_gradient"]),
-        "gradient_of_all_parameters": relative_rms(*whole),
-        "median_gradient": statistics.median(gradients.values()),
-        "worst_gradient": {worst: gradients[worst]},
-        "versions": theirs["versions"],
+        **{name: each[name] for name in VALUES},
+        "gradient of all parameters": relative_rms(*whole),
+        "median of them": statistics.median(slopes.values()),
+        "worst of them": {worst: slopes[worst]},
     }
+
+
+@contextmanager
+def _sines_in(dtype: torch.dtype) -> Iterator[None]:
+    """In double precision, also the positions that are added to what the network takes in."""
+
+    def sines(first: int, steps: int, width: int, device: torch.device | None = None) -> Tensor:
+        rates = 10000.0 ** (-torch.arange(0, width, 2, device=device, dtype=dtype) / width)
+        angles = torch.arange(first, first + steps, device=device, dtype=dtype).unsqueeze(-1) * rates
+        return torch.cat((angles.sin(), angles.cos()), -1)[:, :width]
+
+    before = mask_trunk.sines
+    mask_trunk.sines = sines if dtype == torch.float64 else before
+    yield
+    mask_trunk.sines = before
 
 
 def run_cost(cell: Cost, options: argparse.Namespace) -> dict[str, Any]:
@@ -263,10 +301,6 @@ class Plain(nn.Module):
 
 def _below(name: str, weights: Weights) -> dict[str, Tensor]:
     return {f"{name}.{key}": value for key, value in weights.items()}
-
-
-def _grads(named: Mapping[str, nn.Parameter]) -> list[Tensor]:
-    return [cast(Tensor, parameter.grad) for parameter in named.values()]
 
 
 def _call(python: str, arguments: Sequence[str]) -> str:

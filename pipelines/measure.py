@@ -1,7 +1,6 @@
 """Time and memory of a model on this machine, each measured in a fresh process so that nothing before it counts."""
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from armillary.core.trunk import Trunk
 from armillary.pipelines.config import load_config
 from armillary.pipelines.folder import RunFolder
 from armillary.pipelines.module import TrainingModule
+from armillary.pipelines.peak_memory import peak_memory
 from armillary.pipelines.plugins import load_domain
 from armillary.pipelines.run import Run
 from armillary.pipelines.training import build_model
@@ -155,26 +155,20 @@ class _Memory:
             Path("/proc/self/clear_refs").write_text("5")
             self._start = self._read("VmRSS")
         except OSError:
-            self._start = _largest()
+            self._start = peak_memory() or 0.0
 
     def added(self) -> float:
         """Peak less start [byte]."""
         try:
             return self._read("VmHWM") - self._start
         except OSError:
-            return _largest() - self._start
+            return peak_memory() or 0.0 - self._start
 
     def _read(self, field: str) -> float:
         for line in self._status.read_text().splitlines():
             if line.startswith(field + ":"):
                 return 1024.0 * float(line.split()[1])
         raise OSError(f"{self._status} has no {field}")
-
-
-def _largest() -> float:
-    """Largest resident memory of this process so far [byte]; macOS counts in bytes, others in KiB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 For the peer it runs in an environment of its own (requirements in speech.txt beside this file), where armillary is not
 imported; with the side "armillary" it runs in ours, so that both are measured by the same lines.
 
-    python speech.py compare CHECKOUT MODEL SIZE RESULT.pt
+    python speech.py compare CHECKOUT MODEL SIZE DTYPE RESULT.pt
     python speech.py cost SIDE CHECKOUT MODEL PASS SECONDS CALLS LIMIT_GIB
 
 The last one answers with a line of JSON.
@@ -71,20 +71,24 @@ def stirred(module):
     return module
 
 
-def compare(checkout, model, size, result):
+def compare(checkout, model, size, dtype, result):
     """Weights, input, upstream gradient, output and all gradients of one evaluation to a file.
 
     A block gets `size` tokens in each of two rows, and its output is without the sum with its input; a network gets
-    `size` samples, one mixture.
+    `size` samples, one mixture. Weights and inputs are float32 numbers in either precision; in double precision the
+    angles of positions are as well, which the released code takes in single precision.
     """
     torch.manual_seed(0)
-    module = stirred(peer(checkout, model)).eval()
+    dtype = getattr(torch, dtype)
+    module = stirred(peer(checkout, model)).eval().to(dtype)
+    if dtype == torch.float64:
+        with_exact_positions(module)
     generator = torch.Generator().manual_seed(2)
     block = model in ("gated_attention", "fsmn")
     shape = (2, int(size), WIDTH) if block else (1, int(size))
-    given = torch.randn(shape, generator=generator).requires_grad_()
+    given = torch.randn(shape, generator=generator).to(dtype).requires_grad_()
     output = module(given) - given if block else torch.stack(module(given), 1)
-    upstream = torch.randn(output.shape, generator=generator)
+    upstream = torch.randn(output.shape, generator=generator).to(dtype)
     output.backward(upstream)
     frozen = {name for name, parameter in module.named_parameters() if parameter.grad is None}
     torch.save(
@@ -100,6 +104,19 @@ def compare(checkout, model, size, result):
         },
         result,
     )
+
+
+def with_exact_positions(module):
+    """The rates of all positions in double precision."""
+    for part in module.modules():
+        if type(part).__name__ == "RotaryEmbedding":
+            part.freqs = nn.Parameter(rates(part.freqs.numel()), requires_grad=False)
+        if type(part).__name__ == "ScaledSinuEmbedding":
+            part.inv_freq = rates(part.inv_freq.numel())
+
+
+def rates(count):
+    return 10000.0 ** (-torch.arange(count, dtype=torch.float64) / count)
 
 
 def versions():

@@ -1,7 +1,8 @@
 """Wording of configuration errors: origin, path, what was expected, what was got, the near miss."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -90,9 +91,18 @@ def _inner(kind: Any, part: int | str) -> Any:
 
 
 def _members(kind: Any) -> tuple[Any, ...]:
-    """Arguments of a generic type; what Annotated wraps is looked through."""
+    """Arguments of a generic type; unions inside a union and what Annotated wraps are looked through."""
     arguments = get_args(kind)
-    return _members(arguments[0]) if get_origin(kind) is Annotated else arguments
+    if get_origin(kind) is Annotated:
+        return _members(arguments[0])
+    if get_origin(kind) not in (Union, UnionType):
+        return arguments
+    inner = ((argument, _members(argument)) for argument in arguments)
+    return tuple(
+        member
+        for argument, members in inner
+        for member in (members if get_origin(argument) in (Annotated, Union, UnionType) else (argument,))
+    )
 
 
 def _tag(settings: type[Settings]) -> Any:

@@ -58,9 +58,11 @@ def _batched(
 ) -> tuple[Tensor, Tensor]:
     """All groups at once in plain torch, the last one filled up with zeros."""
     length = values.shape[1]
-    full = length // group if causal else -(-length // group)
+    # Written so that the exporter of torch can follow it for any length.
+    number = (length + group - 1) // group
+    full = length // group if causal else number
     near_queries, near_keys, far_queries, far_keys, values = (
-        torch.unflatten(functional.pad(part, (0, 0, 0, -length % group)), 1, (-1, group)) for part in (*keys, values)
+        functional.pad(part, (0, 0, 0, group - 1)).unfold(1, group, group).mT for part in (*keys, values)
     )
     weights = (near_queries @ near_keys.mT).relu().square()
     weights = Dropout(dropout)(weights)
@@ -72,7 +74,8 @@ def _batched(
     if causal:
         seen = sums.unsqueeze(1) + functional.pad(gained[:, :-1], (0, 0, 0, 0, 1, 0)).cumsum(1)
     mixed = weights @ values + far_queries @ seen
-    return mixed.flatten(1, 2)[:, :length].to(values.dtype), total
+    places = torch.arange(length, device=values.device)
+    return mixed.flatten(1, 2).index_select(1, places).to(values.dtype), total
 
 
 class _Grouped(torch.autograd.Function):

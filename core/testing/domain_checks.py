@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 from torch.utils.data import DataLoader
 
 from armillary.core.config import RunConfig
-from armillary.core.domain import Items, Lazy
+from armillary.core.domain import Items, Lazy, ReadOptions
 from armillary.core.testing.domains import Subject, read_all, same_items, split_groups, steps
 
 
@@ -191,16 +192,25 @@ def check_metrics_hold_their_identities(subject: Subject) -> None:
 
 
 def check_predictions_are_written(subject: Subject) -> None:
-    """Every format is written; NetCDF comes back as it was."""
-    prediction = subject.predictions(subject.model(), subject.items("validation"))
+    """Every format is written, those of `streams` from a file that was read; NetCDF comes back as it was."""
+    model = subject.model()
+    prediction = subject.predictions(model, subject.items("validation"))
+    of_file = _of_first_item(subject, model)
     for suffix in subject.domain.formats:
         path = subject.folder / f"prediction{suffix}"
-        subject.domain.write(prediction, path)
+        subject.domain.write(of_file if suffix in subject.domain.streams else prediction, path)
         assert path.exists(), f"{suffix}: nothing was written"
         if suffix == ".nc":
             with xr.open_dataset(path) as again:
                 for name in prediction.data_vars:
                     np.testing.assert_array_equal(again[name].values, prediction[name].values, err_msg=str(name))
+
+
+def _of_first_item(subject: Subject, model: nn.Module) -> xr.Dataset:
+    """What the model says of the first item that is read from the twins."""
+    options = ReadOptions(lambda _: None, chunk_items=1, settings=subject.config.predict)
+    chunk = next(iter(subject.domain.read(list(subject.data.values()), options)))
+    return subject.predictions(model, subject.domain.items(subject.config, chunk))
 
 
 def check_figures_draw(subject: Subject) -> None:

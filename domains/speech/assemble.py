@@ -64,7 +64,8 @@ def _windows(config: SpeechRun, items: WindowItems, outputs: Outputs) -> xr.Data
     estimate = _rows(config, outputs, len(items), chunk.sizes["sample"])
     found = chunk.assign(estimate=(("item", "source", "sample"), estimate, _SAMPLES))
     found = found.assign_coords(_coordinates(config, items))
-    return found.assign_attrs(_attrs(config))
+    how = {"level": config.predict.level, "format": config.predict.format}
+    return found.assign_attrs({**_attrs(config), **how})
 
 
 def _estimates(config: SpeechRun, items: KnownItems, outputs: Outputs) -> xr.Dataset:

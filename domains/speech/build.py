@@ -8,7 +8,7 @@ from armillary.core.errors import ConfigError
 from armillary.domains.speech.separator import Separator
 from armillary.domains.speech.settings import SpeechRun
 from armillary.domains.speech.systems.conv_tasnet import ConvTasNet
-from armillary.domains.speech.systems.filterbank import Filterbank
+from armillary.domains.speech.systems.filterbank import build_bank
 from armillary.domains.speech.systems.mask_trunk import MaskTrunk
 from armillary.domains.speech.systems.masking import MaskingNetwork
 
@@ -28,7 +28,7 @@ def build(config: SpeechRun, trunk: nn.Module | None = None) -> nn.Module:
         masker: nn.Module = ConvTasNet(model, voices)
     else:
         masker = MaskTrunk(model, voices, trunk)
-    network = MaskingNetwork(Filterbank(model.filterbank), masker, voices)
+    network = MaskingNetwork(build_bank(model.filterbank), masker, voices)
     return Separator(network, config.data.sample_rate_hz)
 
 

@@ -143,9 +143,9 @@ def _voices(listed: Iterable[Listed], split: Split) -> list[Recording]:
         names = one.id.split("_")
         spoken = names if len(names) == len(one.voices) else names[::2]
         for place, part in enumerate(one.voices):
-            known = bool(one.speakers) and len(spoken) == len(one.voices)
+            speaker = one.speakers[place] if one.speakers else ""
+            known = bool(speaker) and len(spoken) == len(one.voices)
             name = spoken[place] if known else f"{one.id}/{part.path.parent.name}"
-            speaker = one.speakers[place] if known else name
             sex = one.sexes[place] if one.sexes else ""
-            found.setdefault(name, Recording(name, speaker, (part.path,), sex, split))
+            found.setdefault(name, Recording(name, speaker or name, (part.path,), sex, split))
     return list(found.values())

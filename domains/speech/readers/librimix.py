@@ -15,6 +15,7 @@ _LIST = re.compile(r"libri(\d+)mix_(train|dev|test)[^_]*\.csv")
 _FOLDERS = ("metadata", "metadata/Libri{count}Mix", ".")
 _SPLITS: dict[str, Split] = {"train": "train", "dev": "validation", "test": "test"}
 _SOURCE = re.compile(r"source_(\d+)_path")
+People = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
 def lists_of(folder: Path, num_voices: int) -> dict[Split, list[Path]]:
@@ -46,7 +47,7 @@ def read_list(
         ConfigError: the list has mixtures of another number of voices. DataError: no list.
     """
     wanted = ("mixture_ID", "source_1_path", "source_1_gain", *(("noise_path", "noise_gain") if noises else ()))
-    people = _people(path.with_name(f"{path.stem}_info.csv"), num_voices, report)
+    people = read_people(path.with_name(f"{path.stem}_info.csv"), num_voices, report)
     checked = False
     for row, cells in read_table(path, wanted):
         if not checked:
@@ -71,7 +72,7 @@ def _check_count(path: Path, cells: Row, num_voices: int) -> None:
 
 def _listed(
     path: Path, row: int, cells: Row, num_voices: int, voices: Path, noises: Path | None,
-    people: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    people: People,
 ) -> Listed:  # fmt: skip
     if cells.get("room_seed"):
         raise DataError("is in a room, which is not made here", advice="Write the list as audio: armillary speech mix.")
@@ -89,8 +90,8 @@ def _listed(
     )  # fmt: skip
 
 
-def _people(path: Path, num_voices: int, report: Report) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Mixture -> its speakers and their sexes."""
+def read_people(path: Path, num_voices: int, report: Report) -> People:
+    """Mixture -> its speakers and their sexes, of the table beside a list; empty where it is not there."""
     if not path.is_file():
         return {}
     columns = [f"speaker_{place}_{what}" for what in ("ID", "sex") for place in range(1, num_voices + 1)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from armillary.core.domain import Split
 from armillary.core.errors import ConfigError, DataError
+from armillary.domains.speech.readers.librimix import People, read_people
 from armillary.domains.speech.readers.librispeech import READERS, TREE, read_sexes, speaker_of
 from armillary.domains.speech.readers.mixtures import Listed, Part
 from armillary.domains.speech.readers.report import Report
@@ -61,7 +62,8 @@ def find_folder(folder: Path, data: SpeechData) -> MixtureFolder | None:
 def read_mixture_folder(place: Path, data: SpeechData, sexes: Mapping[str, str], report: Report) -> Iterator[Listed]:
     """The mixtures of one folder of a split. A voice's or noise's file is called as the mixture's.
 
-    sexes: of speakers, where they are known (`sexes_below`).
+    Speakers are those of a table of them in the set's folder `metadata`, else of the mixture's name. sexes: of
+    speakers, where they are known (`sexes_below`).
 
     Raises:
         ConfigError: it has no mixtures of the kind that the run asks for.
@@ -69,16 +71,17 @@ def read_mixture_folder(place: Path, data: SpeechData, sexes: Mapping[str, str],
     mixtures, voices = _kinds(place, data)
     noise = place / "noise"
     told = _told(place, mixtures.name, report)
+    people = _people(place, data.voices, report)
     for path in sorted(mixtures.glob("*.wav")):
-        speakers = _speakers(path.stem)[: data.voices]
-        speakers = speakers if len(speakers) == data.voices else ()
+        speakers, known = people.get(path.stem, (_speakers(path.stem)[: data.voices], ()))
+        speakers = speakers if len(speakers) == data.voices and all(speakers) else ()
         yield Listed(
             path.stem,
             tuple(Part(folder / path.name) for folder in voices),
             Part(noise / path.name) if noise.is_dir() else None,
             path,
             speakers,
-            tuple(sexes.get(speaker, "") for speaker in speakers),
+            known if speakers and any(known) else tuple(sexes.get(speaker, "") for speaker in speakers),
             told=told.get(path.stem),
         )
 
@@ -137,6 +140,14 @@ def sexes_below(folder: Path) -> dict[str, str]:
         if path.is_file():
             return read_sexes(path)
     return _wsj_sexes(folder / _WSJ_READERS) if (folder / _WSJ_READERS).is_file() else {}
+
+
+def _people(place: Path, num_voices: int, report: Report) -> People:
+    """Speakers by mixture, where a list of the mixtures has a table of them, as `armillary speech mix` writes it."""
+    # One voice may be the only one of a set, or the first of two.
+    counts = (num_voices, max(num_voices, 2))
+    tables = [place.parents[2] / "metadata" / f"libri{count}mix_{place.name}_info.csv" for count in counts]
+    return read_people(next(filter(Path.is_file, tables), tables[0]), num_voices, report)
 
 
 def _wsj_sexes(path: Path) -> dict[str, str]:

@@ -30,10 +30,10 @@ class MaskTrunk(nn.Module):
 
     def __init__(self, settings: MaskTrunkSettings, voices: int, trunk: nn.Module | None = None) -> None:
         super().__init__()
-        width, filters = settings.trunk.width, settings.filterbank.filters
+        width, bands = settings.trunk.width, settings.filterbank.bands
         self.voices, self.causal = voices, settings.causal
-        self.norm_in = build_norm(settings.norm, filters)
-        self.project = PointConv(filters, width, bias=False)
+        self.norm_in = build_norm(settings.norm, bands)
+        self.project = PointConv(bands, width, bias=False)
         self.scale = nn.Parameter(torch.ones(1)) if settings.positions else None
         self.trunk = Trunk(settings.trunk) if trunk is None else trunk
         _check_trunk(self.trunk, width, settings.causal)
@@ -42,7 +42,7 @@ class MaskTrunk(nn.Module):
         self.slope = nn.PReLU()
         self.split = PointConv(width, voices * width)
         self.output, self.gate = PointConv(width, width), PointConv(width, width)
-        self.expand = PointConv(width, filters, bias=False)
+        self.expand = PointConv(width, bands, bias=False)
 
     def body(
         self, features: Float[Tensor, "b s n"], mask: Bool[Tensor, "b s"] | None, state: Any

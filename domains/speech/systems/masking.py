@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from armillary.core.errors import ConfigError
 from armillary.domains.speech.lengths import real_places
-from armillary.domains.speech.systems.filterbank import Filterbank
+from armillary.domains.speech.systems.filterbank import Bank
 
 _AT_ONCE = 512  # steps whose masks are made at once where nothing is kept for a backward pass: they stay in the cache
 
@@ -53,7 +53,7 @@ class MaskingNetwork(nn.Module):
 
     gain: Tensor
 
-    def __init__(self, filterbank: Filterbank, masker: nn.Module, voices: int) -> None:
+    def __init__(self, filterbank: nn.Module, masker: nn.Module, voices: int) -> None:
         super().__init__()
         self.filterbank, self.masker, self.voices = filterbank, masker, voices
         self.register_buffer("gain", torch.ones(voices))
@@ -69,26 +69,27 @@ class MaskingNetwork(nn.Module):
 
         A step needs all of its frame, and the sample that it begins with waits longest: kernel - 1. The masks add none.
         """
-        return self.filterbank.kernel - 1
+        return self._bank.frames.kernel - 1
 
     def forward(self, mixture: Float[Tensor, "b t"], length: Int[Tensor, " b"] | None = None) -> Float[Tensor, "b k t"]:
         """The voices of each mixture, of which the first `length` samples count."""
-        samples, mask = mixture.shape[1], None
+        bank, samples, mask = self._bank, mixture.shape[1], None
+        frames = bank.frames
         if length is not None:
             length = length.clamp(max=samples)
             mixture = torch.where(real_places(length, samples), mixture, 0.0)
             if torch.compiler.is_compiling():
                 # A program for any length may not turn on whether there is one step, or a frame that just fits: with
                 # steps that are not real behind the others it does not.
-                mixture = functional.pad(mixture, (0, self.filterbank.kernel + self.filterbank.stride))
-        features = self.filterbank.encode(mixture)
+                mixture = functional.pad(mixture, (0, frames.kernel + frames.stride))
+        features = bank.encode(functional.pad(mixture, (bank.lead, bank.lead)))
         if length is not None:
-            mask = self.filterbank.real_steps(length, features.shape[1])
-        hidden, _ = self._masks.body(features, mask, None)
-        frames = self._frames(hidden, features)
+            mask = frames.real(torch.where(length > 0, length + 2 * bank.lead, 0), features.shape[1])
+        hidden, _ = self._masks.body(bank.seen(features), mask, None)
+        parts = self._frames(hidden, features)
         if mask is not None:
-            frames = frames * mask[:, None, :, None].to(frames.dtype)
-        estimates = self._scaled(self.filterbank.add(frames)[..., :samples])
+            parts = parts * mask[:, None, :, None].to(parts.dtype)
+        estimates = self._scaled(frames.add(parts)[..., bank.lead : bank.lead + samples])
         if length is None:
             return estimates
         return torch.where(real_places(length, samples).unsqueeze(1), estimates, 0.0)
@@ -101,40 +102,52 @@ class MaskingNetwork(nn.Module):
                 '  Train a run with model.norm="step" and causal mixers, such as the recipe speech/ssm-causal.'
             )
         empty = self.gain.new_zeros
-        return StreamState(empty(batch, 0), empty(batch, self.voices, self.filterbank.overlap), 0, None)
+        bank = self._bank
+        return StreamState(empty(batch, bank.lead), empty(batch, self.voices, bank.frames.overlap), 0, None)
 
     def step(self, samples: Float[Tensor, "b n"], state: StreamState) -> tuple[Float[Tensor, "b k m"], StreamState]:
         """Takes any number of samples and gives those estimates that no later sample can change.
 
         All given so far, and what `finish` gives in the end, are the estimates of the whole.
         """
-        bank = self.filterbank
+        bank, frames = self._bank, self._bank.frames
         samples = torch.cat([state.samples, samples], 1)
-        ready = (samples.shape[1] - bank.kernel + bank.stride) // bank.stride
+        ready = (samples.shape[1] - frames.kernel + frames.stride) // frames.stride
         if ready < 1:
             return samples.new_zeros(len(samples), self.voices, 0), state._replace(samples=samples)
-        features = bank.encode(samples[:, : (ready - 1) * bank.stride + bank.kernel])
-        hidden, masker = self._masks.body(features, None, state.masker)
-        added = bank.add(self._frames(hidden, features))
-        added = torch.cat([added[..., : bank.overlap] + state.tail, added[..., bank.overlap :]], -1)
-        given = ready * bank.stride
+        features = bank.encode(samples[:, : (ready - 1) * frames.stride + frames.kernel])
+        hidden, masker = self._masks.body(bank.seen(features), None, state.masker)
+        added = frames.add(self._frames(hidden, features))
+        added = torch.cat([added[..., : frames.overlap] + state.tail, added[..., frames.overlap :]], -1)
+        given = ready * frames.stride
         after = StreamState(samples[:, given:], added[..., given:], state.steps + ready, masker)
-        return self._scaled(added[..., :given]), after
+        return self._scaled(added[..., self._led(state) : given]), after
 
     def finish(self, state: StreamState) -> Float[Tensor, "b k m"]:
         """The estimates of the samples that are still held back; the stream is over."""
-        bank, held = self.filterbank, state.samples.shape[1]
-        given = self.gain.new_zeros(len(state.samples), self.voices, 0)
-        if held > (bank.kernel - bank.stride if state.steps else 0):
+        bank, held = self._bank, state.samples.shape[1] - self._led(state)
+        given, state = self.step(state.samples.new_zeros(len(state.samples), bank.lead), state)
+        waiting = state.samples.shape[1]
+        if waiting > (bank.frames.kernel - bank.frames.stride if state.steps else 0):
             # One more frame sees the last samples, as it does in the whole.
-            given, state = self.step(state.samples.new_zeros(len(state.samples), bank.kernel - held), state)
-        return torch.cat([given, self._scaled(state.tail)], -1)[..., :held]
+            missing = state.samples.new_zeros(len(state.samples), bank.frames.kernel - waiting)
+            more, state = self.step(missing, state)
+            given = torch.cat([given, more], -1)
+        return torch.cat([given, self._scaled(state.tail[..., self._led(state) :])], -1)[..., :held]
 
     def after_step(self) -> None:
         """Lets the masker fold what it gathered (batch norms)."""
         fold = getattr(self.masker, "after_step", None)
         if fold is not None:
             fold()
+
+    def _led(self, state: StreamState) -> int:
+        """How many of the next samples stand for the silence before the first one."""
+        return max(self._bank.lead - state.steps * self._bank.frames.stride, 0)
+
+    @property
+    def _bank(self) -> Bank:
+        return cast(Bank, self.filterbank)
 
     @property
     def _masks(self) -> Masker:
@@ -148,7 +161,7 @@ class MaskingNetwork(nn.Module):
         return torch.cat([self._frames_of(*piece) for piece in pieces], 2)
 
     def _frames_of(self, hidden: Tensor, features: Tensor) -> Tensor:
-        return self.filterbank.decode(self._masks.head(hidden) * features.unsqueeze(2))
+        return self._bank.decode(self._masks.head(hidden), features)
 
     def _scaled(self, estimates: Tensor) -> Tensor:
         return estimates * self.gain.unsqueeze(-1)

@@ -11,8 +11,9 @@ StepNorm = Literal["global", "step"]
 
 
 class FilterbankSettings(Settings):
-    """Encoder and decoder of all networks here: strided convolutions without bias."""
+    """Encoder and decoder of the published networks: learned strided convolutions without bias."""
 
+    kind: Literal["learned"] = "learned"
     filters: PositiveInt = Field(default=512, description="features that a step of the encoder has")
     kernel: PositiveInt = Field(default=16, description="samples that a filter sees")
     stride: PositiveInt = Field(default=8, description="samples between steps")
@@ -27,12 +28,45 @@ class FilterbankSettings(Settings):
             )
         return self
 
+    @property
+    def bands(self) -> int:
+        """Features of a step that a mask has a value for."""
+        return self.filters
+
+
+class FourierSettings(Settings):
+    """Short-time Fourier transform and its inverse, with square roots of Hann windows; nothing is learned.
+
+    A mask has one real value a frequency and is made from the logarithm of the amplitudes.
+    """
+
+    kind: Literal["fourier"] = "fourier"
+    kernel: PositiveInt = Field(default=256, description="samples in a window; even")
+    stride: PositiveInt = Field(default=64, description="samples between windows; divides a half of one")
+
+    @model_validator(mode="after")
+    def _windows_sum_to_one(self) -> "FourierSettings":
+        if self.kernel % 2 or self.kernel % self.stride or self.kernel < 2 * self.stride:
+            raise ValueError(
+                f"kernel={self.kernel} and stride={self.stride} do not add up to a constant; expected an even kernel "
+                "that is a multiple of the stride, twice at least"
+            )
+        return self
+
+    @property
+    def bands(self) -> int:
+        """Frequencies."""
+        return self.kernel // 2 + 1
+
+
+BankSettings = Annotated[FilterbankSettings | FourierSettings, Field(discriminator="kind")]
+
 
 class MaskTrunkSettings(Settings):
     """Encoder, a mask for each voice from a trunk of the core, decoder: MossFormer's frame around any mixers."""
 
     kind: Literal["mask_trunk"] = "mask_trunk"
-    filterbank: FilterbankSettings = FilterbankSettings()
+    filterbank: BankSettings = FilterbankSettings()
     trunk: TrunkSettings
     positions: bool = Field(default=True, description="add sines of the step's number, with one learned scale")
     norm: StepNorm = Field(

@@ -27,6 +27,7 @@ class Model(Settings):
 
     mixer: MixerSettings = AttentionSettings()
     pattern: tuple[MixerSettings, ...] = (AttentionSettings(), MambaSettings())
+    extra: MixerSettings | None = None
 
 
 class Run(RunConfig):
@@ -152,6 +153,7 @@ BROKEN_FILES = [
     ("data:\n  rate: 0\n", ":2: data.rate: expected greater than 0, got 0"),
     ("train: 5\n", ":1: train: expected a valid dictionary or instance of TrainSettings, got 5"),
     ("model:\n  mixer:\n    kind: mamba\n    heads: 2\n", ":4: model.mixer.heads: no such setting in MambaSettings"),
+    ("model:\n  extra: {kind: mamba, heads: 2}\n", "model.extra.heads: no such setting in MambaSettings"),
     ("epochs: 5\n", "Misplaced? There is train.epochs."),
 ]
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from armillary.core.errors import ConfigError, DataError
+from armillary.domains.speech.readers.dataset import MixtureSet, voice_recordings
 from armillary.domains.speech.readers.librimix import lists_of, read_list
 from armillary.domains.speech.readers.mixture_folders import find_folder, read_mixture_folder, sexes_below
 from armillary.domains.speech.readers.mixtures import Gathering, Listed, Mixtures, Part
@@ -271,3 +272,15 @@ def test_mixtures_without_known_speakers_are_groups_of_their_own(tmp_path: Path)
     assert table.speakers.tolist() == [["", ""]]
     assert len(gathered([], problems)) == 0
     assert gathered([], problems).speakers.shape == (0, 2)
+
+
+def test_speakers_of_a_set_that_was_mixed_here_are_those_of_its_tables(tmp_path: Path):
+    place = wsj(tmp_path / "wav8k" / "min" / "test", ("mix_clean", "s1", "s2"), "anna-take_1_bob-take_2")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "libri2mix_test_info.csv").write_text(
+        "mixture_ID,speaker_1_ID,speaker_1_sex,speaker_2_ID,speaker_2_sex\nanna-take_1_bob-take_2,anna,F,bob,M\n"
+    )
+    (found,) = read_mixture_folder(place, data(), {}, [].append)
+    assert (found.speakers, found.sexes, found.group) == (("anna", "bob"), ("F", "M"), "anna+bob")
+    voices = voice_recordings(data(), {"some": tmp_path}, MixtureSet({"test": [found]}, finished=True), [].append)
+    assert [(voice.speaker, voice.sex) for voice in voices] == [("anna", "F"), ("bob", "M")]

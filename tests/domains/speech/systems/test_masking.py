@@ -19,14 +19,20 @@ from armillary.core.config.trunk import TrunkSettings
 from armillary.core.cost import describe
 from armillary.core.errors import ConfigError
 from armillary.domains.speech.systems.conv_tasnet import ConvTasNet
-from armillary.domains.speech.systems.filterbank import Filterbank
+from armillary.domains.speech.systems.filterbank import build_bank
 from armillary.domains.speech.systems.mask_trunk import MaskTrunk
 from armillary.domains.speech.systems.masking import MaskingNetwork
-from armillary.domains.speech.systems.settings import ConvTasNetSettings, FilterbankSettings, MaskTrunkSettings
+from armillary.domains.speech.systems.settings import (
+    ConvTasNetSettings,
+    FilterbankSettings,
+    FourierSettings,
+    MaskTrunkSettings,
+)
 
 BANK = FilterbankSettings(filters=10)
 AWKWARD = FilterbankSettings(filters=10, kernel=20, stride=8)  # stride does not divide the kernel, three frames overlap
 TOUCHING = FilterbankSettings(filters=10, kernel=8, stride=8, relu=False)
+FOURIER = FourierSettings(kernel=16, stride=4)
 GATED = GatedAttentionSettings(query_width=6, group=3, kernel=3, rotary_width=4)
 MEMORY = FSMNSettings(inner=6, kernel=5, conv=3)
 CAUSAL = (Mamba2Settings(head_width=8, state=4), RetentionSettings(heads=2), AttentionSettings(heads=2, causal=True))
@@ -45,6 +51,7 @@ SEEING = {
     "mamba2": MaskTrunkSettings(
         filterbank=AWKWARD, trunk=trunk(Mamba2Settings(head_width=8, state=4, bidirectional=True)), positions=False
     ),
+    "fourier": MaskTrunkSettings(filterbank=FOURIER, trunk=trunk(AttentionSettings(heads=2))),
     "mossformer2": MaskTrunkSettings(filterbank=BANK, trunk=trunk(GATED, MEMORY)),
     "conv_tasnet": tasnet(TOUCHING, "global"),
 }
@@ -53,6 +60,7 @@ STREAMING = {
     "mixed": MaskTrunkSettings(filterbank=AWKWARD, trunk=trunk(*CAUSAL), norm="step"),
     "conv_tasnet": tasnet(BANK, "step"),
     "touching": tasnet(TOUCHING, "step"),
+    "fourier": MaskTrunkSettings(filterbank=FOURIER, trunk=trunk(CAUSAL[0]), norm="step", positions=False),
 }
 ALL = {**SEEING, **{f"causal {name}": chosen for name, chosen in STREAMING.items()}}
 
@@ -60,7 +68,7 @@ ALL = {**SEEING, **{f"causal {name}": chosen for name, chosen in STREAMING.items
 def network(chosen: MaskTrunkSettings | ConvTasNetSettings, voices: int = 2) -> MaskingNetwork:
     torch.manual_seed(0)
     masker = MaskTrunk(chosen, voices) if isinstance(chosen, MaskTrunkSettings) else ConvTasNet(chosen, voices)
-    built = MaskingNetwork(Filterbank(chosen.filterbank), masker, voices).double().eval()
+    built = MaskingNetwork(build_bank(chosen.filterbank), masker, voices).double().eval()
     built.gain.copy_(torch.arange(1, voices + 1))
     return built
 
@@ -143,7 +151,7 @@ def test_an_estimate_is_given_out_as_soon_as_its_latency_has_passed(name):
         estimates, state = built.step(noise(1, 1, seed=taken), state)
         given += estimates.shape[-1]
         most = max(most, taken - given)
-    assert most == built.latency == built.filterbank.kernel - 1
+    assert most == built.latency == built.filterbank.frames.kernel - 1
 
 
 @pytest.mark.parametrize("name", STREAMING)
