@@ -1,5 +1,7 @@
 """What the documentation shows is true: commands parse, settings exist, Python runs, links lead somewhere."""
 
+import argparse
+import importlib
 import os
 import re
 import shlex
@@ -16,10 +18,11 @@ import yaml
 
 from armillary.core.config.overrides import parse_set, read_yaml, resolve
 from armillary.core.config.parts import CHANNELS, MIXERS, build_part
+from armillary.core.cost import describe
 from armillary.core.errors import ConfigError
 from armillary.core.mixers.protocol import Capabilities
 from armillary.core.ops.table import OPS
-from armillary.pipelines.cli import build_parser
+from armillary.pipelines.cli import COMMAND_NAMES, build_parser
 from armillary.pipelines.compare import Plan, admitted
 from armillary.pipelines.config import recipe_config, resolve_recipe
 from armillary.pipelines.plugins import find_card, load_domain
@@ -90,7 +93,10 @@ def commands(block: Block) -> Iterator[list[str]]:
 
 
 COMMANDS = [(block, words) for block in chosen(*SHELL) for words in commands(block)]
-ARMILLARY = [(block, words) for block, words in COMMANDS if words[0] == "armillary"]
+OURS = [(block, words) for block, words in COMMANDS if words[0] == "armillary"]
+# A domain's own verbs, armillary DOMAIN VERB ..., have parsers of their own.
+VERBS = [(block, words) for block, words in OURS if words[1:2] and words[1] not in COMMAND_NAMES]
+ARMILLARY = [pair for pair in OURS if pair not in VERBS]
 
 
 def of_verb(verb: str) -> list[tuple[Block, list[str]]]:
@@ -133,7 +139,8 @@ def test_an_armillary_line_parses_and_names_what_exists(block: Block, words: lis
         pytest.fail(f"{block}: the command line is wrong: {' '.join(words)}")
     recipes = [parsed[name] for name in ("recipe", "target", "other") if is_recipe(parsed.get(name))]
     # predict names a run; its predict.* settings are those of the domain.
-    home = {"modulation": "modulation/clst-rml2016a"}.get(block.page.parent.name, "transients/raw-spcc")
+    homes = {"modulation": "modulation/clst-rml2016a", "speech": "speech/small"}
+    home = homes.get(block.page.parent.name, "transients/raw-spcc")
     base = recipes[0] if recipes else home
     if base.startswith("waves/"):
         return  # the plugin page's own domain, which another test installs
@@ -142,6 +149,22 @@ def test_an_armillary_line_parses_and_names_what_exists(block: Block, words: lis
         recipe_config(recipe)
     if "card" in parsed:
         find_card(parsed["card"])
+
+
+@pytest.mark.parametrize(("block", "words"), VERBS, ids=named(VERBS))
+def test_a_line_of_a_verb_of_a_domain_parses(block: Block, words: list[str]):
+    _, domain, verb, *rest = words
+    try:
+        verb_parser(domain, verb).parse_args(rest)
+    except SystemExit:
+        pytest.fail(f"{block}: the command line is wrong: {' '.join(words)}")
+
+
+def verb_parser(domain: str, verb: str) -> argparse.ArgumentParser:
+    """What `parser` of the module gives that has a domain's verb."""
+    found = load_domain(domain)
+    home, _, _ = {**found.commands, **found.run_commands}[verb].target.partition(":")
+    return importlib.import_module(home).parser()
 
 
 @pytest.mark.parametrize(("block", "words"), of_verb("describe"), ids=named(of_verb("describe")))
@@ -265,6 +288,24 @@ def table(mark: str, page: str = "mixers.md") -> list[dict[str, str]]:
     lines = text.partition(f"<!-- {mark} -->\n")[2].partition("\n\n")[0].splitlines()
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+_SPEECH = table("recipes", "../domains/speech/guide.md")
+
+
+def test_every_recipe_of_speech_has_its_row():
+    assert [row["recipe"].strip("`") for row in _SPEECH] == list(load_domain("speech").recipes)
+
+
+@pytest.mark.parametrize("row", _SPEECH, ids=lambda row: row["recipe"].strip("`"))
+def test_the_table_of_recipes_of_speech_counts_as_describe_does(row: dict[str, str]):
+    config = recipe_config(f"speech/{row['recipe'].strip('`')}")
+    domain = load_domain("speech")
+    batch = domain.example_batch(config, 1)
+    found = describe(lambda: domain.build(config), batch)
+    assert row["parameters"] == f"{found.parameters:,}"
+    seconds = batch["mixture"].shape[1] / config.data.sample_rate_hz
+    assert float(row["GMAC a second"]) == pytest.approx(found.mac / seconds / 1e9, rel=0.01)
 
 
 def capabilities(kind: str, **settings: object) -> Capabilities:

@@ -30,7 +30,10 @@ A halted build goes on when the command is given again. A recording that cannot 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Builds what the arguments ask for; prints one line a split. Gives 1 where there is no mixture at all."""
+    """Makes a set of mixtures from voices and noises, or the audio of listed mixtures.
+
+    Prints one line a split. Gives 1 where there is no mixture at all.
+    """
     options = parser().parse_args(arguments)
     if options.rate < LOWEST_HZ:
         raise ConfigError(f"--rate {options.rate}: expected samples per second, {LOWEST_HZ} at least")
@@ -65,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--root", type=Path, metavar="DIR", help="lists: where the paths of voices begin")
     new = found.add_argument_group("new mixtures (SOURCE is a folder of voices)")
-    new.add_argument("--voices", type=int, choices=range(1, 6), help="voices in a mixture (2); 1 needs --noise")
+    new.add_argument(
+        "--voices", type=int, choices=range(1, 6), help="voices in a mixture (2); 1 needs --noise or --rooms"
+    )
     new.add_argument(
         "--levels", choices=("loudness", "decibel"),
         help="loudness: LibriMix's rule; decibel: WSJ0-mix's, the first voice louder by 0 to 5 dB (loudness)",

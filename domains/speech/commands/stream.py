@@ -29,7 +29,7 @@ _FULL_SCALE = 1 << 15
 
 
 def main(open_run: OpenRun, arguments: Sequence[str]) -> int:
-    """Separates a stream hop by hop with a causal run; tells latency and times."""
+    """Separates a recording or a stream hop by hop with a causal run; tells latency and times."""
     options = parser().parse_args(arguments)
     piped = options.input == "-"
     if piped != (options.out is None):
