@@ -1,8 +1,8 @@
 """`predict`: files of the field in, files of the field out; what is bad is named and skipped."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -73,6 +73,8 @@ def predict(
     """
     began = time.perf_counter()
     _check(run, inputs, outs)
+    if chunk_items < 1:
+        raise RunError(f"--chunk-items {chunk_items}: expected 1 or more items in memory at once.")
     summary = Summary()
     parts = _predictions(run, inputs, summary, settings, chunk_items)
     first = next(parts, None)
@@ -100,8 +102,21 @@ def _write(run: "Run", parts: Iterator[xr.Dataset], outs: Sequence[Path]) -> Non
     if later:
         prediction = join(kept)
         for out in later:
-            with atomic_write(out) as temporary:
+            with atomic_write(out) as temporary, _named(out, temporary):
                 run.domain.write(prediction, temporary)
+
+
+@contextmanager
+def _named(out: Path, temporary: Path) -> Generator[None, None, None]:
+    """Problems of the file under its temporary name are told with its own."""
+    try:
+        yield
+    except DataError as error:
+        if error.path != temporary:
+            raise
+        raise DataError(
+            error.problem, path=out, item=error.item, row=error.row, card=error.card, advice=error.advice
+        ) from error
 
 
 def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:

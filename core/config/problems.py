@@ -52,6 +52,10 @@ def _line(base: RunConfig, tree: Any, problem: ErrorDetails, origins: Mapping[st
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         allowed = problem.get("ctx", {}).get("expected_tags", "")
         return f"{place}{path}: unknown kind, got {_short(problem['input'])}; expected kind to be one of {allowed}."
+    if kind == "value_error":
+        # A rule of our own says itself what was expected and got; one of the whole run has no path.
+        where = f"{path}: " if path else ""
+        return f"{place}{where}{problem['msg'].removeprefix('Value error, ').rstrip('.')}."
     message = problem["msg"].replace("Input should be", "expected").rstrip(".")
     return f"{place}{path}: {message[0].lower()}{message[1:]}, got {_short(problem['input'])}."
 

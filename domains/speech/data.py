@@ -47,9 +47,12 @@ def datasets(config: SpeechRun, folders: Mapping[str, Path], split: Split) -> It
     """
     data = config.data
     problems: list[DataError] = []
-    found = mixture_set(data, folders, problems.append)
+    found = mixture_set(data, folders, split, problems.append)
     if found is None and data.dynamic is None:
-        raise ConfigError(f"{data.card} holds voices, no mixtures; set data.dynamic={{}} to mix them while training")
+        raise ConfigError(
+            f"{data.card} lists no mixtures of {data.voices} voice(s); set data.dynamic={{}} to mix its voices while "
+            "training"
+        )
     if found is not None and (split != "train" or data.dynamic is None):
         return _listed(config, found, folders[data.card], split, problems)
     voices = _voices(data, folders, found, split, problems.append)
@@ -80,6 +83,11 @@ def _listed(
     config: SpeechRun, found: MixtureSet, folder: Path, split: Split, problems: list[DataError]
 ) -> MixtureItems:
     data = config.data
+    if split not in found.splits:
+        raise DataError(
+            f"has no mixtures of {split}; it has those of {', '.join(found.splits)}", path=folder, card=data.card,
+            advice="Expected folders or lists called train (or tr), dev (or cv) and test (or tt): make those missing.",
+        )  # fmt: skip
     kept = apart(found.splits, split, found.shares_voices, folder, data.card, problems.append)
     gathering = Gathering(data.sample_rate_hz, data.mode, problems.append, data.card)
     mixtures = gathering.table(kept, data.voices)

@@ -1,5 +1,6 @@
 """Predictions as files: a folder of voices, one sound file, a table (CSV), or everything labelled (NetCDF)."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -34,6 +35,7 @@ def write(prediction: xr.Dataset, path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix == ".nc":
         with told(path), atomic_write(path) as temporary:
+            _check_room(prediction, path)
             _counted(prediction).to_netcdf(temporary, engine="h5netcdf")
         return
     if suffix not in STREAMS:
@@ -50,6 +52,17 @@ def write(prediction: xr.Dataset, path: Path) -> None:
         )
     with STREAMS[suffix](path) as append:
         append(prediction)
+
+
+def _check_room(prediction: xr.Dataset, path: Path) -> None:
+    """Refuses what does not fit before it is begun: HDF5 ends the whole program when a disk gets full under it."""
+    free = shutil.disk_usage(path.parent).free
+    if prediction.nbytes > free:
+        raise DataError(
+            f"needs {prediction.nbytes / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free there",
+            path=path,
+            advice="Make room or choose another place; a folder of voices (a name without suffix) needs less.",
+        )
 
 
 def _counted(prediction: xr.Dataset) -> xr.Dataset:

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from armillary.core.domain import Domain
-from armillary.core.errors import RunError
+from armillary.core.errors import DataError, RunError
 from armillary.pipelines import Run, train
 from armillary.pipelines.predict import Summary, predict
 
@@ -90,6 +90,24 @@ def test_a_name_without_suffix_is_refused_where_no_folder_is_written(
     change(formats=("", ".csv"), streams={"": one_file_a_chunk})
     with pytest.raises(RunError, match=r"toy writes a folder \(a name without suffix\), \.csv\."):
         predict(trained, [waves], [toy / "voices.xls"])
+
+
+def test_a_problem_of_the_temporary_file_is_told_with_the_name_that_was_asked_for(
+    trained: Run, waves: Path, toy: Path, change: Change
+):
+    def full(prediction: xr.Dataset, path: Path) -> None:
+        raise DataError("needs more room", path=path, advice="Make room.")
+
+    change(write=full)
+    with pytest.raises(DataError) as caught:
+        predict(trained, [waves], [toy / "p.csv"])
+    assert str(caught.value) == f"{toy / 'p.csv'}: needs more room\n  Make room."
+
+
+@pytest.mark.parametrize("count", [0, -3])
+def test_chunks_without_items_are_refused(trained: Run, waves: Path, toy: Path, count: int):
+    with pytest.raises(RunError, match=f"--chunk-items {count}: expected 1 or more"):
+        predict(trained, [waves], [toy / "p.csv"], chunk_items=count)
 
 
 def test_time_and_memory_are_told(trained: Run, waves: Path, toy: Path):

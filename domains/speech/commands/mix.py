@@ -7,7 +7,7 @@ from pathlib import Path
 
 from armillary.core.errors import ConfigError, DataError
 from armillary.domains.speech.mixing.build import Made, MixFolder, build, claim, line_of
-from armillary.domains.speech.mixing.choose import Plan, choose, deal
+from armillary.domains.speech.mixing.choose import Plan, check_speakers, choose, deal
 from armillary.domains.speech.mixing.lists import Listed, info_path, is_list, read_list, write_list
 from armillary.domains.speech.mixing.render import Roots
 from armillary.domains.speech.mixing.sources import Recording, scan_noises, scan_voices
@@ -132,6 +132,8 @@ def _build_new(options: argparse.Namespace, report: Report) -> list[Made]:
     voices = _voices(options, report)
     noises = _noises(options, list(voices), report)
     counts = _counts(options.count, {name: len({v.speaker for v in found}) for name, found in voices.items()})
+    for split, found in voices.items():
+        check_speakers(plan, split, found)
     claim(folder.root, {key: str(value) for key, value in vars(options).items() if value is not None and key != "out"})
     made: list[Made] = []
     for split, count in counts.items():

@@ -69,14 +69,10 @@ def choose(
     Raises:
         ConfigError: fewer speakers than voices.
     """
+    check_speakers(plan, split, voices)
     by_speaker: dict[str, list[Recording]] = {}
     for recording in voices:
         by_speaker.setdefault(recording.speaker, []).append(recording)
-    if len(by_speaker) < plan.voices:
-        raise ConfigError(
-            f"{split}: mixtures of {plan.voices} voices need as many speakers, got {len(by_speaker)}; "
-            "give more recordings, other --splits, or a lower --shortest"
-        )
     chosen: dict[frozenset[str], Listed] = {}
     bad: set[str] = set()
     level = _Leveller(plan, roots)
@@ -97,6 +93,20 @@ def choose(
         else:
             break
     return list(chosen.values())
+
+
+def check_speakers(plan: Plan, split: str, voices: Sequence[Recording]) -> None:
+    """Refuses a split that has fewer speakers than a mixture has voices.
+
+    Raises:
+        ConfigError: it has.
+    """
+    number = len({recording.speaker for recording in voices})
+    if number < plan.voices:
+        raise ConfigError(
+            f"{split}: mixtures of {plan.voices} voices need as many speakers, got {number}; "
+            "give more recordings, other --splits, or a lower --shortest"
+        )
 
 
 def _meeting(rng: np.random.Generator, by_speaker: Mapping[str, Sequence[Recording]], count: int) -> list[Recording]:

@@ -246,6 +246,10 @@ def _check_end(path: Path, file: soundfile.SoundFile, told: int) -> None:
 
 
 def _check_file(path: Path) -> None:
+    name = str(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    if name != str(path):
+        # No table, NetCDF file or terminal takes such a name.
+        raise DataError("its name is no text in UTF-8", path=name, advice="Give it another name.")
     try:
         about = path.stat()
     except (OSError, ValueError) as error:

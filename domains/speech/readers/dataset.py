@@ -1,6 +1,6 @@
 """What lies in the folders of a run's cards: mixtures that a set lists, voices to be mixed, noises."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from armillary.core.domain import Split
 from armillary.core.errors import ConfigError, DataError
-from armillary.domains.speech.readers.librimix import lists_of, read_list
+from armillary.domains.speech.readers.librimix import any_lists, lists_of, read_list
 from armillary.domains.speech.readers.librispeech import read_librispeech, tree_of
 from armillary.domains.speech.readers.mixture_folders import find_folder, read_mixture_folder, sexes_below
 from armillary.domains.speech.readers.mixtures import Listed
 from armillary.domains.speech.readers.noise import read_noises
 from armillary.domains.speech.readers.recordings import Recording
-from armillary.domains.speech.readers.report import Report
+from armillary.domains.speech.readers.report import Report, ignore
 from armillary.domains.speech.readers.spoken_digits import is_spoken_digits, read_spoken_digits
 from armillary.domains.speech.settings import SpeechData
 
@@ -44,8 +44,10 @@ class MixtureSet:
     shares_voices: bool = False
 
 
-def mixture_set(data: SpeechData, folders: Mapping[str, Path], report: Report) -> MixtureSet | None:
-    """The mixtures that the run's card lists or holds; None where it holds voices only.
+def mixture_set(data: SpeechData, folders: Mapping[str, Path], split: Split, report: Report) -> MixtureSet | None:
+    """The mixtures of all splits that the run's card lists or holds; None where it holds voices only.
+
+    Only what is wrong with `split` is reported.
 
     Raises:
         ConfigError: no mixtures of the rate, mode or kind that the run asks for. DataError: voices or noises of a
@@ -54,19 +56,21 @@ def mixture_set(data: SpeechData, folders: Mapping[str, Path], report: Report) -
     folder = folders[data.card]
     place = find_folder(folder, data)
     if place is not None:
-        read = partial(read_mixture_folder, data=data, sexes=sexes_below(folder), report=report)
-        splits: dict[Split, list[Listed]] = {split: _all(map(read, place.splits[split])) for split in place.splits}
-        return MixtureSet(splits, True, place.shares_voices)
+        read = partial(read_mixture_folder, data=data, sexes=sexes_below(folder))
+        return MixtureSet(_read_each(place.splits, read, split, report), True, place.shares_voices)
     lists = lists_of(folder, data.voices)
     if not lists:
+        if data.card in _VOICES and not any_lists(folder):
+            raise DataError(
+                "holds no lists of mixtures", path=folder, card=data.card,
+                advice="Expected metadata/libri2mix_train.csv, libri2mix_dev.csv and libri2mix_test.csv in it.",
+            )  # fmt: skip
         return None
     if data.reverberant:
         raise ConfigError(f"data.reverberant=true, but the lists of {data.card} have no reverberation")
     voices, noises = _voice_root(data, folders), noise_root(data, folders) if data.noise else None
-    read_one = partial(
-        read_list, num_voices=data.voices, voices=voices, noises=noises, report=report, card=data.card
-    )  # fmt: skip
-    return MixtureSet({split: _all(map(read_one, lists[split])) for split in lists})
+    read_one = partial(read_list, num_voices=data.voices, voices=voices, noises=noises, card=data.card)
+    return MixtureSet(_read_each(lists, read_one, split, report))
 
 
 def voice_recordings(
@@ -132,8 +136,14 @@ def _voice_root(data: SpeechData, folders: Mapping[str, Path]) -> Path:
     )  # fmt: skip
 
 
-def _all(parts: Iterable[Iterable[Listed]]) -> list[Listed]:
-    return list(chain.from_iterable(parts))
+def _read_each(
+    places: Mapping[Split, Iterable[Path]], read: Callable[..., Iterable[Listed]], split: Split, report: Report
+) -> dict[Split, list[Listed]]:
+    """What lies in the places of each split; the other splits are read as well, since no speaker may be in two."""
+    told = {other: report if other == split else ignore for other in places}
+    return {
+        other: list(chain.from_iterable(read(place, report=told[other]) for place in places[other])) for other in places
+    }
 
 
 def _voices(listed: Iterable[Listed], split: Split) -> list[Recording]:

@@ -35,6 +35,11 @@ def lists_of(folder: Path, num_voices: int) -> dict[Split, list[Path]]:
     return {}
 
 
+def any_lists(folder: Path) -> bool:
+    """Whether there are lists of any number of voices and any split."""
+    return any(lists_of(folder, count) for count in range(1, 6))
+
+
 def read_list(
     path: Path, num_voices: int, voices: Path, noises: Path | None, report: Report, card: str
 ) -> Iterator[Listed]:
@@ -86,7 +91,7 @@ def _listed(
     named = tuple(speaker_of(source.path.stem) for source in sources)
     speakers, sexes = people.get(cells["mixture_ID"], (named, ()))
     return Listed(
-        cells["mixture_ID"], sources, part("noise", noises) if noises else None, None, speakers, sexes, row=row
+        cells["mixture_ID"], sources, part("noise", noises) if noises else None, None, speakers, sexes
     )  # fmt: skip
 
 

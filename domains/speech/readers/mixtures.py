@@ -31,8 +31,8 @@ class Part:
 class Listed:
     """A mixture as a set lists it.
 
-    mixture: the file of the mixture itself; None: voices and noise are added. row: its row in a table. told: its
-    samples at the files' rate as a table says, None where none does.
+    mixture: the file of the mixture itself; None: voices and noise are added. told: its samples at the files' rate as a
+    table says, None where none does.
     """
 
     id: str
@@ -41,7 +41,6 @@ class Listed:
     mixture: Path | None = None
     speakers: tuple[str, ...] = ()
     sexes: tuple[str, ...] = ()
-    row: int | None = None
     told: int | None = None
 
     @property
@@ -125,7 +124,7 @@ class Gathering:
             try:
                 rows.append((one, *self._lengths(one)))
             except DataError as error:
-                self.report(placed(error, self.card, one.id, one.row))
+                self.report(placed(error, self.card, one.id))
         return _table(rows, num_voices, self.rate_hz)
 
     def _lengths(self, one: Listed) -> tuple[int, int]:

@@ -90,9 +90,9 @@ def open_pool(recordings: Iterable[Recording], rate_hz: int, report: Report, car
     )
 
 
-def placed(error: DataError, card: str | None, item: str, row: int | None = None) -> DataError:
+def placed(error: DataError, card: str | None, item: str) -> DataError:
     """The same problem with the card and the item that it is of."""
-    return DataError(error.problem, path=error.path, item=item, row=row, card=card, advice=error.advice)
+    return DataError(error.problem, path=error.path, item=item, card=card, advice=error.advice)
 
 
 def _length(recording: Recording, rate_hz: int, report: Report, card: str | None) -> int:

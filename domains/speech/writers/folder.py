@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32
 
+from armillary.core.errors import DataError
 from armillary.core.files import replace_atomically
 from armillary.domains.speech.joining import Piece
 from armillary.domains.speech.writers.feed import Feed
@@ -63,6 +64,12 @@ class VoiceFolder:
 @contextmanager
 def open_folder(path: Path) -> Generator[VoiceFolder, None, None]:
     """A folder to write voices into, made if missing; a file that is not over when the block ends is not written."""
+    if path.exists() and not path.is_dir():
+        raise DataError(
+            "is a file; expected a folder, which a name without suffix stands for",
+            path=path,
+            advice="Choose another name for --out, or one that ends in .wav, .flac, .csv or .nc.",
+        )
     with told(path):
         path.mkdir(parents=True, exist_ok=True)
         scratch = TemporaryDirectory(dir=path, prefix=".unfinished-")

@@ -4,10 +4,14 @@ from pathlib import Path
 
 from armillary.core.errors import DataError
 
+# Of a name, so that the voice's number and the suffix fit behind it: file systems take 255.
+_LONGEST_BYTES = 200
+
 
 class Names:
     """Gives each file that is separated a name of its own: its stem; where that is taken its folder's name before it;
-    else a number behind it. A file that comes again keeps its name. Capital letters make no difference.
+    else a number behind it. Long ones are cut. A file that comes again keeps its name. Capital letters make no
+    difference.
     """
 
     def __init__(self) -> None:
@@ -15,8 +19,9 @@ class Names:
 
     def __call__(self, file: str) -> str:
         path = Path(file).resolve()
-        tried = [path.stem, f"{path.parent.name}-{path.stem}"]
-        tried += [f"{path.stem}~{number}" for number in range(2, len(self._owners) + 3)]
+        stem = _cut(path.stem)
+        tried = [stem, _cut(f"{path.parent.name}-{path.stem}")]
+        tried += [f"{stem}~{number}" for number in range(2, len(self._owners) + 3)]
         return next(name for name in tried if self._owners.setdefault(name.casefold(), path) == path)
 
     def check(self, target: Path) -> None:
@@ -31,3 +36,7 @@ class Names:
                 path=target,
                 advice="Choose another place for --out.",
             )
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:_LONGEST_BYTES].decode(errors="ignore")

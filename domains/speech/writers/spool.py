@@ -14,6 +14,7 @@ PEAK = 0.99  # highest sample of voices that had to be lowered
 SUFFIXES = (".wav", ".flac")
 _BLOCK = 1 << 18  # samples of all voices at once
 _WAV_BYTES = (1 << 32) - (1 << 16)  # a WAV file counts its bytes in 32 bits
+_HEADER_BYTES = 1 << 12  # a header is shorter than that
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Spool:
 
         WAV files have 32-bit floats: nothing is rounded or clipped. FLAC files have 24-bit integers, which end at full
         scale: there, and everywhere with `peak`, all voices of the file are lowered by one factor so that no sample is
-        beyond 0.99. A file that is too long for WAV becomes RF64, its extension to 64 bits.
+        beyond 0.99. A file that is too long for WAV becomes RF64, its extension to 64 bits. The same voices give the
+        same bytes.
         """
         self.close()
         lower = peak or targets[0].suffix.lower() == ".flac"
@@ -66,6 +68,8 @@ class Spool:
                 samples = np.frombuffer(block, "<f4").reshape(-1, self.voices) * gain
                 for file, part in zip(files, np.split(samples, len(files), axis=1), strict=True):
                     file.write(part)
+        for target in targets:
+            _forget_time(target)
         self._path.unlink()
 
     def _open(self, target: Path, rate_hz: int, channels: int) -> soundfile.SoundFile:
@@ -74,3 +78,14 @@ class Spool:
         else:
             kind, subtype = ("WAV" if 4 * self._count * channels < _WAV_BYTES else "RF64"), "FLOAT"
         return soundfile.SoundFile(target, "w", rate_hz, channels, subtype, format=kind)
+
+
+def _forget_time(path: Path) -> None:
+    """libsndfile writes the time into WAV files of floats, in the chunk that tells their peaks."""
+    with path.open("r+b") as stream:
+        head = stream.read(_HEADER_BYTES)
+        place = head.find(b"PEAK", 0, max(head.find(b"data"), 0))
+        if head.startswith(b"RIFF") and place >= 0:
+            # Behind the chunk's name, its size and its version, 4 bytes each.
+            stream.seek(place + 12)
+            stream.write(bytes(4))

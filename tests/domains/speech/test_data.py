@@ -1,5 +1,6 @@
 """From a configuration to items: the twins of all sets, what is wrong with them, and the real ones."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,10 @@ def test_a_set_of_voices_is_tested_on_mixtures_that_stay_the_same(card: str, twi
 
 
 def test_a_set_of_voices_needs_dynamic_mixing(twins: Mapping[str, Path]):
-    with pytest.raises(ConfigError, match=r"librispeech_mini holds voices, no mixtures; set data\.dynamic"):
+    with pytest.raises(ConfigError, match=r"librispeech_mini lists no mixtures of 2 voice\(s\); set data\.dynamic"):
         split(configured("librispeech_mini"), twins, "train")
+    with pytest.raises(ConfigError, match=r"libri2mix_mini lists no mixtures of 3 voice\(s\)"):
+        split(configured("libri2mix_mini", voices=3), twins, "train")
 
 
 def test_a_run_uses_its_own_card_and_those_of_its_voices_and_noises():
@@ -174,9 +177,31 @@ def test_what_is_missing_is_said(twins: Mapping[str, Path], tmp_path: Path):
     )
     with pytest.raises(DataError, match=r"no mixtures of train can be used[\s\S]*The first problem: .*x\.flac"):
         split(configured("libri2mix_mini"), {**twins, "libri2mix_mini": tmp_path}, "train")
-    with pytest.raises(DataError, match="no mixtures of test can be used"):
+    with pytest.raises(DataError, match="has no mixtures of test; it has those of train\n"):
         split(configured("libri2mix_mini"), {**twins, "libri2mix_mini": tmp_path}, "test")
     (tmp_path / "LibriSpeech" / "a").mkdir(parents=True)
+
+
+def test_lists_that_are_not_there_are_said(twins: Mapping[str, Path], tmp_path: Path):
+    # Nothing is drawn in their place: it would be another test under the same name.
+    folders = {**twins, "libri2mix_mini": tmp_path}
+    for name in SPLITS:
+        with pytest.raises(DataError, match=r"holds no lists of mixtures\n  Expected metadata/libri2mix_train\.csv"):
+            split(configured("libri2mix_mini", dynamic=DYNAMIC), folders, name)
+    three = split(configured("libri2mix_mini", voices=3, dynamic=DYNAMIC), twins, "test")
+    assert isinstance(three, DrawnItems)
+
+
+def test_a_split_tells_the_problems_of_its_own_rows_alone(twins: Mapping[str, Path], tmp_path: Path):
+    shutil.copytree(twins["libri2mix_mini"], tmp_path / "lists")
+    table = tmp_path / "lists" / "metadata" / "libri2mix_test.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *(row.replace(",", ",/", 1) for row in rows[:1]), *rows[1:]]))
+    folders = {**twins, "libri2mix_mini": tmp_path / "lists"}
+    told = {name: [str(one) for one in split(configured("libri2mix_mini"), folders, name).problems] for name in SPLITS}
+    before = {name: split(configured("libri2mix_mini"), twins, name).problems for name in SPLITS}
+    assert {name: len(told[name]) - len(before[name]) for name in SPLITS} == {"train": 0, "validation": 0, "test": 1}
+    assert any("libri2mix_test.csv:2[" in problem and "is no path below" in problem for problem in told["test"])
 
 
 def test_windows_of_files_become_items_at_the_rate_of_the_model(twins: Mapping[str, Path]):

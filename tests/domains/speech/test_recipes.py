@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from armillary.core.config.overrides import parse_set, resolve
 from armillary.core.cost import describe
 from armillary.core.counting import uncounted
+from armillary.core.errors import ConfigError
 from armillary.domains.speech import recipes
 from armillary.domains.speech.build import build, example_batch
 from armillary.domains.speech.settings import SpeechRun
@@ -66,3 +68,11 @@ def test_the_causal_recipe_streams_hops_of_twenty_milliseconds_with_two_millisec
         streamed = torch.cat([*given, network.finish(state)], -1)
         assert_close(streamed, network(mixture), atol=1e-5, rtol=1e-4)
     assert network.latency / config.data.sample_rate_hz <= 0.002
+
+
+def test_a_rate_that_differs_is_told_without_the_whole_run():
+    base = recipes.small()
+    with pytest.raises(ConfigError) as caught:
+        resolve(base, [parse_set("data.sample_rate_hz=16000")])
+    assert str(caught.value).endswith("files are separated at the rate of training: set both alike.")
+    assert "value error" not in str(caught.value).lower()

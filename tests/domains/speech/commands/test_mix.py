@@ -185,6 +185,12 @@ def test_what_cannot_be_done_is_said(arguments: list[str], message: str, home: P
         mix(home, tmp_path / "set", *arguments)
 
 
+def test_too_few_speakers_of_any_split_are_told_before_anything_is_made(home: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="dev: mixtures of 4 voices need as many speakers, got 3"):
+        mix(home, tmp_path / "set", "--splits", SPLITS, "--voices", "4", "--count", "train=1,dev=1")
+    assert not (tmp_path / "set").exists()
+
+
 def test_options_without_an_effect_on_lists_are_refused(made: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"--voices, --seed: no effect on listed mixtures"):
         main([str(made), "--out", str(tmp_path / "set"), "--root", "x", "--voices", "2", "--seed", "1"])

@@ -1,5 +1,6 @@
 """Audio files of any format as a stream: what comes out, and what is said of bad ones."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def patched(path: Path, marker: bytes, shift: int, value: bytes) -> Path:
     content[place : place + len(value)] = value
     path.write_bytes(content)
     return path
+
+
+def test_a_name_that_is_no_text_is_told_in_text(tmp_path: Path):
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/b\xff.wav"))
+    soundfile.write(tmp_path / "a.wav", noise(10), 8000)
+    try:
+        (tmp_path / "a.wav").rename(path)
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    problem = attempt(path)
+    assert isinstance(problem, DataError)
+    assert "its name is no text in UTF-8" in str(problem)
+    assert str(problem).encode("utf-8").startswith(bytes(tmp_path) + b"/b\\xff.wav: ")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_row_of_a_list_tells_files_gains_and_readers(lists: Path):
         Part(lists / "voices" / "1-1-0000.flac", 0.5), Part(lists / "voices" / "2-1-0000.flac", 2.0),
     )  # fmt: skip
     assert found[0].noise == Part(lists / "noises" / "n.wav", 4.0, 100)
-    assert (found[0].speakers, found[0].group, found[0].row) == (("1", "2"), "1+2", 2)
+    assert (found[0].speakers, found[0].group) == (("1", "2"), "1+2")
     assert listed(lists, "m,1-1-0000.flac,0.5,2-1-0000.flac,2,n.wav,4\n", noise=False)[0][0].noise is None
 
 
@@ -120,14 +120,14 @@ def test_lengths_of_a_listed_mixture_follow_its_voices_alone(lists: Path, mode: 
     assert not problems
 
 
-def test_mixtures_with_missing_files_are_told_with_card_item_and_row(lists: Path):
+def test_mixtures_with_missing_files_are_told_with_card_and_item(lists: Path):
     rows = "a,1-1-0000.flac,1,9-1-0000.flac,1,n.wav,1\nb,1-1-0000.flac,1,2-1-0000.flac,1,x.wav,1\n"
     found, problems = listed(lists, f"{rows}c,1-1-0000.flac,1,3-1-0000.flac,1,n.wav,1\n")
     table = gathered(found, problems)
     assert table.ids.tolist() == ["c"]
     assert [str(problem).splitlines()[0] for problem in problems] == [
-        f"card: {lists}/voices/9-1-0000.flac:2[a]: cannot be opened (No such file or directory)",
-        f"card: {lists}/noises/x.wav:3[b]: cannot be opened (No such file or directory)",
+        f"card: {lists}/voices/9-1-0000.flac[a]: cannot be opened (No such file or directory)",
+        f"card: {lists}/noises/x.wav[b]: cannot be opened (No such file or directory)",
     ]
     without_noise, _ = listed(lists, rows, noise=False)
     assert gathered(without_noise, problems).ids.tolist() == ["b"]

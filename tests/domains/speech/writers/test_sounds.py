@@ -97,6 +97,26 @@ def test_files_of_one_name_get_names_of_their_own(tmp_path: Path, predict: Predi
     assert_array_equal(heard(tmp_path / "out" / "talk-1.wav"), made[4])
 
 
+def test_names_too_long_for_a_disk_are_cut_and_stay_different(tmp_path: Path, predict: Predict):
+    long = "é" * 124
+    made = [voices(20, 1, seed) for seed in range(2)]
+    stream(tmp_path / "out", *(predict(f"{long}{end}.wav", made[end]) for end in range(2)))
+    found = names(tmp_path / "out")
+    assert len(found) == 2
+    assert all(name.endswith("-1.wav") and len(name.encode()) < 255 for name in found)
+    assert_array_equal(heard(tmp_path / "out" / f"{'é' * 100}-1.wav"), made[0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_same_voices_are_the_same_bytes_at_any_time(tmp_path: Path, predict: Predict, count: int):
+    # libsndfile puts the time into the chunk PEAK of a WAV file of floats.
+    stream(tmp_path / "all.wav", predict("talk.wav", voices(2000, count)))
+    head = (tmp_path / "all.wav").read_bytes()[:200]
+    place = head.index(b"PEAK")
+    assert head[place + 12 : place + 16] == bytes(4)
+    assert soundfile.info(tmp_path / "all.wav").frames == 2000
+
+
 def test_other_files_of_the_folder_stay(tmp_path: Path, predict: Predict):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "talk-1.wav").write_text("of an earlier run")
@@ -165,8 +185,10 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, predict: Predict
 
 def test_a_folder_below_a_file_is_told(tmp_path: Path, predict: Predict):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="could not be written"):
+    with pytest.raises(DataError, match="is a file; expected a folder"):
         stream(tmp_path / "file", predict("talk.wav", voices(20)))
+    with pytest.raises(DataError, match="could not be written"):
+        stream(tmp_path / "file" / "out", predict("talk.wav", voices(20)))
 
 
 def test_write_takes_a_whole_prediction(tmp_path: Path, predict: Predict):

@@ -1,5 +1,6 @@
 """Tables of separated files and of scores, and everything in NetCDF."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_array_equal
 
+from armillary.core.errors import DataError
 from armillary.domains.speech.duration import seconds
 from armillary.domains.speech.write import STREAMS, write
 
@@ -83,6 +85,16 @@ def test_netcdf_holds_the_windows_and_how_many_voices_there_are(tmp_path: Path, 
             assert_array_equal(again[name].values, prediction[name].values)
         assert list(again.attrs["files"]) == ["a.wav", "b.wav"]
         assert list(again.attrs["voices_found"]) == [2, 2]
+
+
+def test_a_disk_without_room_for_netcdf_is_told_before_it_is_full(
+    tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch
+):
+    about = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: about)
+    with pytest.raises(DataError, match=r"all\.nc: needs \d+ MB, and 0 MB are free there"):
+        write(xr.concat(list(predict("a.wav", tones())), "item"), tmp_path / "all.nc")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_records_of_known_voices_go_to_netcdf_as_they_are(tmp_path: Path):
