@@ -8,6 +8,7 @@ from armillary.core.config import RunConfig, Settings
 from armillary.domains.speech.systems.settings import SystemSettings
 
 Score = Literal["si_sdr", "sdr", "stoi", "pesq"]
+_PESQ_HZ = (8000, 16000)
 
 
 class RoomSettings(Settings):
@@ -36,6 +37,12 @@ class DynamicSettings(Settings):
         default=(1.0, 1.0), description="a voice is played this much faster, drawn evenly between the two"
     )
     reverse: float = Field(default=0.0, ge=0, le=1, description="chance that a voice runs backwards")
+    fewer: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="chance that a mixture has fewer voices and silence for the others, so that outputs learn to be silent",
+    )
     same_speaker: bool = Field(default=False, description="whether two voices of a mixture may be of one speaker")
     room: RoomSettings | None = None
 
@@ -93,6 +100,16 @@ class SpeechRun(RunConfig):
         if self.data.voices == 1 and not (self.data.noise or self.data.reverberant):
             raise ValueError(
                 "data.voices=1 without noise or reverberation leaves nothing to separate; set data.noise=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pesq_has_rates_of_its_own(self) -> "SpeechRun":
+        # Else it would be found out after training, when the run is evaluated.
+        if "pesq" in self.predict.scores and self.data.sample_rate_hz not in _PESQ_HZ:
+            raise ValueError(
+                f"predict.scores has pesq, which is defined at 8000 and 16000 Hz, and data.sample_rate_hz is "
+                f"{self.data.sample_rate_hz}; take pesq out, or set another rate"
             )
         return self
 

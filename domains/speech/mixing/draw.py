@@ -72,10 +72,16 @@ class MixtureDraw:
         speakers = self._speakers(rng)
         pairs = zip(speakers.tolist(), self._wanted_db(rng).tolist(), strict=True)
         spoken = [self._voice(rng, speaker, level) for speaker, level in pairs]
-        sources = fit(spoken, self._data.mode, self._segment)
+        sources = self._some_silent(rng, fit(spoken, self._data.mode, self._segment))
         heard, sources = self._room(rng, sources)
         noise = self._noise(rng, sources.shape[1])
         return self._scaled(heard, sources, noise, tuple(self._names[speakers].tolist()))
+
+    def _some_silent(self, rng: np.random.Generator, sources: Float32[np.ndarray, "k t"]) -> Float32[np.ndarray, "k t"]:
+        """By chance, only the first one to k - 1 voices speak."""
+        if len(sources) > 1 and self._settings.fewer and rng.random() < self._settings.fewer:
+            sources[int(rng.integers(1, len(sources))) :] = 0
+        return sources
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_rooms": {}, "problems": []}

@@ -226,6 +226,15 @@ def test_files_at_another_rate_than_the_model_are_a_configuration_error():
         SpeechRun(recipe="speech/x", data=SpeechData(card="wham", sample_rate_hz=16000), model=ConvTasNetSettings())
 
 
+def test_pesq_at_a_rate_that_it_has_not_is_a_configuration_error():
+    told = {"card": "wham", "sample_rate_hz": 11025}
+    predict = SpeechPredict(sample_rate_hz=11025, scores=("si_sdr", "pesq"))
+    with pytest.raises(
+        ValueError, match=r"pesq, which is defined at 8000 and 16000 Hz, and data\.sample_rate_hz is 11025"
+    ):
+        SpeechRun(recipe="speech/x", data=SpeechData(**told), model=ConvTasNetSettings(), predict=predict)
+
+
 def si_sdr_db(estimate: np.ndarray, target: np.ndarray) -> float:
     """By its definition, apart from the metric's code."""
     estimate, target = estimate - estimate.mean(), target - target.mean()

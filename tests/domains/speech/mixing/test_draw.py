@@ -242,3 +242,17 @@ def test_a_room_comes_as_often_as_asked():
     drawn = [drawer(1, index) for index in range(30)]
     dry = [math.isclose(float(np.abs(one.mixture - one.sources.sum(0)).max()), 0, abs_tol=1e-5) for one in drawn]
     assert 10 < sum(dry) < 30
+
+
+def test_some_mixtures_have_fewer_voices_and_what_remains_is_as_before():
+    plain, fewer = (draw(pool(), voices=3, dynamic=DynamicSettings(fewer=chance), segment_s=1.0) for chance in (0, 0.5))
+    counts = []
+    for index in range(60):
+        whole, some = plain(1, index), fewer(1, index)
+        sounding = (some.sources != 0).any(1)
+        counts.append(int(sounding.sum()))
+        assert sounding[: counts[-1]].all(), "silent voices stand last"
+        np.testing.assert_allclose(some.mixture, some.sources.sum(0) + some.noise, atol=1e-6)
+        assert some.speakers == whole.speakers
+    assert set(counts) == {1, 2, 3}
+    assert 20 < counts.count(3) < 40
