@@ -41,7 +41,7 @@ class DynamicSettings(Settings):
         default=0.0,
         ge=0,
         le=1,
-        description="chance that a mixture has fewer voices and silence for the others, so that outputs learn to be silent",
+        description="chance that a mixture has fewer voices, and silence for the others; teaches outputs to be silent",
     )
     same_speaker: bool = Field(default=False, description="whether two voices of a mixture may be of one speaker")
     room: RoomSettings | None = None
