@@ -10,7 +10,7 @@ from armillary.core.domain import Batch, Interface, Items, Port
 from armillary.core.objectives.permutation import best_order, in_order
 from armillary.domains.speech.lengths import known_lengths, real_places
 from armillary.domains.speech.settings import SpeechPredict
-from armillary.domains.speech.si_sdr import quietness, shape_of, si_sdr, si_sdr_pairs
+from armillary.domains.speech.si_sdr import limited, quietness, shape_of, si_sdr, si_sdr_pairs
 
 
 class Separator(nn.Module):
@@ -37,7 +37,10 @@ class Separator(nn.Module):
         return self.network(mixture / level, length) * level.unsqueeze(1)
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean over voices and items of -SI-SDR [dB] in the best order; of `quietness` for a voice that is silent."""
+        """Mean over voices and items of -SI-SDR [dB] in the best order; of `quietness` for a voice that is silent.
+
+        Beside a silent voice, the SI-SDR of the others is `limited`.
+        """
         mixture, sources, length = batch["mixture"], batch["sources"], batch["length"]
         estimates = self(mixture, length)
         length = known_lengths(length, mixture.shape[1])
@@ -47,6 +50,7 @@ class Separator(nn.Module):
             score = torch.where(sounds.unsqueeze(1), si_sdr_pairs(estimates, sources, length), -quiet.unsqueeze(2))
             order = best_order(score)
         found = si_sdr(in_order(estimates, order), sources, length)
+        found = torch.where(sounds.all(1, keepdim=True), found, limited(found))
         return {"total": torch.where(sounds, -found, in_order(quiet, order)).mean()}
 
     def predict(self, batch: Batch, options: SpeechPredict) -> Iterator[dict[str, Tensor]]:

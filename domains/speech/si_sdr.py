@@ -13,7 +13,7 @@ FLOOR = 1e-8  # of a share of power: a ratio lies between -80 and 80 dB
 _SILENT = 1e-12  # share of its power that a signal keeps without its mean, below which there is nothing but rounding
 _TINY = 1e-30  # power below which single precision has no more digits
 _BLOCK = 16384  # samples in one product of matrices
-_LIMIT = 1e-3  # of the mixture's power: how quiet an output must be before more quiet gains nothing (30 dB)
+_LIMIT = 1e-3  # share of power (30 dB) below which less of what should not be there gains nothing
 
 
 class Shape(NamedTuple):
@@ -72,6 +72,18 @@ def quietness(
     power = _kept(mixture, length).square().sum(-1, keepdim=True)
     power = torch.where(power > _TINY, power, 1.0)
     return 10 * (_kept(estimates, length).square().sum(-1) / power + _LIMIT).log10()
+
+
+def limited(decibel: Float[Tensor, "*d"]) -> Float[Tensor, "*d"]:
+    """-10 log10(10^(-SI-SDR / 10) + 10^-3) [dB]: SI-SDR below 20 dB, and never above 30.
+
+    For a mixture of fewer voices than outputs. Handing on a mixture of one voice is perfect, and without a limit its
+    last decibels would outweigh all that other mixtures have to gain.
+
+    References:
+        Wisdom et al. 2020, "Unsupervised sound separation using mixture invariant training" (its soft limit).
+    """
+    return -10 * (10 ** (-decibel / 10) + _LIMIT).log10()
 
 
 def shape_of(signals: Float[Tensor, "b k t"], length: Int[Tensor, " b"] | None = None) -> Shape:

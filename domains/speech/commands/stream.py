@@ -26,6 +26,8 @@ little-endian at the rate of the run's training, one channel in and one channel 
 the level that the network gives them: no rule that needs later samples is applied.
 """
 _FULL_SCALE = 1 << 15
+_LONGEST_HOP_MS = 60_000
+_FILES = (".wav", ".flac", ".csv", ".nc")  # what `armillary predict` takes for files
 
 
 def main(open_run: OpenRun, arguments: Sequence[str]) -> int:
@@ -34,8 +36,15 @@ def main(open_run: OpenRun, arguments: Sequence[str]) -> int:
     piped = options.input == "-"
     if piped != (options.out is None):
         raise ConfigError("give --out DIR with a file, and no --out with INPUT -, whose voices go to stdout")
-    if options.hop_ms <= 0 or options.threads < 1:
-        raise ConfigError(f"--hop-ms {options.hop_ms:g} --threads {options.threads}: expected numbers above 0")
+    if options.out is not None and options.out.suffix.lower() in _FILES:
+        raise ConfigError(
+            f"--out {options.out}: expected a folder, which gets a file for each voice; leave the suffix out"
+        )
+    if not 0 < options.hop_ms <= _LONGEST_HOP_MS or options.threads < 1:
+        raise ConfigError(
+            f"--hop-ms {options.hop_ms:g} --threads {options.threads}: expected numbers above 0, and hops of "
+            f"{_LONGEST_HOP_MS} ms at most"
+        )
     run = open_run(options.run)
     config = cast(SpeechRun, run.config)
     stream = open_stream(run, options.run, options.input)

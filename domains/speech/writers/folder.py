@@ -68,7 +68,7 @@ def open_folder(path: Path) -> Generator[VoiceFolder, None, None]:
         raise DataError(
             "is a file; expected a folder, which a name without suffix stands for",
             path=path,
-            advice="Choose another name for --out, or one that ends in .wav, .flac, .csv or .nc.",
+            advice="Choose another name for --out.",
         )
     with told(path):
         path.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,13 @@ def test_an_output_without_a_source_learns_to_be_quiet():
     assert (model.estimates.grad[:, 0] * leak).sum() > 0
 
 
+def test_a_perfect_answer_gains_no_more_than_thirty_decibels_where_a_voice_is_silent_only():
+    sources = noise(1, 2, SAMPLES)
+    assert loss_of(sources.clone(), batch(sources)).item() == pytest.approx(-80, abs=1)
+    sources[:, 1] = 0
+    assert loss_of(sources.clone(), batch(sources)).item() == pytest.approx(-30, abs=0.01)
+
+
 def test_training_steps_lower_the_loss():
     model, given = separator().train(), batch(noise(2, 2, SAMPLES))
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 from torchmetrics.functional.audio import scale_invariant_signal_distortion_ratio
 
-from armillary.domains.speech.si_sdr import quietness, si_sdr, si_sdr_pairs
+from armillary.domains.speech.si_sdr import limited, quietness, si_sdr, si_sdr_pairs
 
 LIMIT = 80.0
 
@@ -135,3 +135,8 @@ def test_quietness_counts_the_length_only():
     mixture, estimate = noise(1, 20), 0.1 * noise(1, 1, 20, seed=1)
     told = torch.tensor([7])
     assert_close(quietness(estimate, mixture, told), quietness(estimate[..., :7], mixture[:, :7]))
+
+
+@pytest.mark.parametrize(("decibel", "expected"), [(-80.0, -80.0), (0.0, -0.00434), (20.0, 19.586), (80.0, 29.9999)])
+def test_a_limited_ratio_is_the_ratio_below_twenty_decibels_and_ends_at_thirty(decibel, expected):
+    assert limited(torch.tensor([decibel]).double()).item() == pytest.approx(expected, abs=1e-3)

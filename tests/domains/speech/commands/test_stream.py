@@ -152,6 +152,9 @@ def test_a_network_that_sees_later_samples_is_refused(tmp_path: Path):
         (["talk.wav"], "give --out DIR with a file"),
         (["-", "--hop-ms", "0"], "expected numbers above 0"),
         (["-", "--threads", "0"], "expected numbers above 0"),
+        (["-", "--hop-ms", "nan"], "--hop-ms nan .*expected numbers above 0"),
+        (["-", "--hop-ms", "inf"], "hops of 60000 ms at most"),
+        (["talk.wav", "--out", "voices.wav"], r"--out voices\.wav: expected a folder"),
     ],
 )
 def test_wrong_options_are_told_before_the_run_is_opened(arguments: list[str], message: str):
