@@ -194,6 +194,9 @@ class MetricSet:
         return next(metric for metric in self.metrics if metric.name == name)
 
 
+ORACLE = "oracle"
+
+
 @runtime_checkable
 class Baseline(Protocol):
     """A simple method reported beside the model: fitted on train (validation for its choices), judged alike."""
@@ -267,6 +270,7 @@ class Domain:
     trunk_needs: Callable[[RunConfig], TrunkNeeds]
     assemble: "Callable[[RunConfig, Items, Sequence[Mapping[str, np.ndarray]]], xr.Dataset]"
     metrics: Callable[[RunConfig], MetricSet]
+    # By name. One that starts with ORACLE reads the truth it is judged by: a bound, which a report never calls best.
     baselines: Callable[[RunConfig], Mapping[str, Baseline]]
     write: "Callable[[xr.Dataset, Path], None]"
     # Suffixes `write` knows, e.g. (".csv", ".nc", ".zarr"); "" stands for a folder of files.

@@ -42,6 +42,10 @@ class RunFolder:
         return self.path / "distill.json"
 
     @property
+    def start(self) -> Path:
+        return self.path / "start.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 

@@ -112,7 +112,7 @@ def _adapter(teacher: Teacher, student: nn.Module, config: RunConfig, batch: Bat
     """Compares what both say to a batch; a linear map between their features where those are wanted."""
     wanted = bool(teacher.settings.features)
     was_training = student.training
-    where = f"distill.run={teacher.settings.run}"
+    where = teacher.source.where
     with torch.no_grad():
         ours, own = _outputs(student.eval(), batch, wanted)
         student.train(was_training)

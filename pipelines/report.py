@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jinja2 import Environment, StrictUndefined
 
+from armillary.core.domain import ORACLE
 from armillary.core.files import atomic_write
 from armillary.pipelines.report_figures import ReportFigure, data_address, training_curve
 from armillary.pipelines.report_sounds import SoundGroup, sound_address
@@ -142,9 +143,9 @@ def interval(values: Interval) -> str:
 
 
 def best(metric: ReportMetric) -> str | None:
-    """The method with the best value, None where no value is defined or only one method is there."""
+    """The method with the best value, an oracle left out; None where fewer than two methods have a value."""
     values = {name: found.value for name, found in metric.values.items() if found.value is not None}
-    values = {name: value for name, value in values.items() if isfinite(value)}
+    values = {name: value for name, value in values.items() if isfinite(value) and not name.startswith(ORACLE)}
     if len(values) < 2:
         return None
     return (min if metric.direction == "min" else max)(values, key=lambda name: values[name])

@@ -86,9 +86,15 @@ def _protocol(run: Run, result: Mapping[str, Any]) -> str:
     facts = read_json(run.folder.model / "model.json")
     groups = {str(card.group_key) for card in _cards(run)}
     taught = ""
+    if run.config.start is not None:
+        start = read_json(run.folder.start)
+        taught = (
+            f" Started from {start['run']} ({start['recipe']}): {start['copied']} tensors taken, "
+            f"{len(start['new'])} new."
+        )
     if run.config.distill is not None:
         teacher, settings = read_json(run.folder.distill), run.config.distill
-        taught = (
+        taught += (
             f" Taught by {teacher['run']} ({teacher['recipe']}) at temperature {settings.temperature:g}, whose scores "
             f"have a share of {settings.share:g} in the loss."
         )

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,7 @@ from armillary.pipelines.checkpoints import (
     save_model,
 )
 from armillary.pipelines.config import changed, load_config, resolve_recipe
-from armillary.pipelines.distillation import (
-    Teacher,
-    check_splits,
-    check_unchanged,
-    find_teacher,
-    with_teachers_cards,
-)
+from armillary.pipelines.distillation import Teacher, find_teacher
 from armillary.pipelines.folder import RunFolder, describe_machine, new_folder, write_config, write_json
 from armillary.pipelines.inference import batches
 from armillary.pipelines.keeper import Keeper
@@ -43,11 +38,13 @@ from armillary.pipelines.plugins import load_domain
 from armillary.pipelines.progress import ProgressBar
 from armillary.pipelines.run import Run
 from armillary.pipelines.sampling import BatchSampler, Schedule, item_lengths, steps_per_epoch
+from armillary.pipelines.sources import SourceRun, check_splits, check_unchanged, with_cards_of
+from armillary.pipelines.warm_start import Start, find_start
 
 _PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # What may differ when a run goes on: it changes how fast, not which numbers.
-# The teacher may have moved; its digest tells that it is the same.
-_FREE_ON_RESUME = ("train.workers", "train.threads", "train.device", "distill.run")
+# Runs that it builds on may have moved; their digests tell that they are the same.
+_FREE_ON_RESUME = ("train.workers", "train.threads", "train.device", "start.run", "distill.run")
 
 
 def train(
@@ -79,16 +76,13 @@ def train(
         domain, root = load_domain(config.domain), None if data_root is None else Path(data_root)
         if config.train.threads is not None:
             torch.set_num_threads(config.train.threads)
-        teacher = find_teacher(config, root)
+        built_on = _BuiltOn(find_start(config, root), find_teacher(config, root))
         train_items, validation_items = _items(domain, config, root)
-        if teacher is not None and folder.config.exists():
-            check_unchanged(teacher, folder)
-        elif teacher is not None:
-            check_splits(teacher, domain, config, root)
-        module = _module(domain, config, teacher, train_items)
+        built_on.check(folder, domain, config, root)
+        module, taken = _module(domain, config, built_on, train_items)
         if not folder.config.exists():
             # Only now: a run that cannot read its data leaves no folder behind.
-            _begin(folder, domain, resolved, teacher)
+            _begin(folder, domain, resolved, built_on, taken)
         _fit(folder, domain, module, train_items, validation_items, quiet)
     return Run.load(folder.path, data_root=data_root)
 
@@ -115,12 +109,40 @@ def _open(
     return folder, wanted
 
 
-def _begin(folder: RunFolder, domain: Domain, resolved: Resolved[RunConfig], teacher: Teacher | None) -> None:
-    """Writes what a new run is made of; the configuration last, since it says that a run is there."""
+@dataclass(frozen=True)
+class _BuiltOn:
+    """The finished runs that a new one builds on."""
+
+    start: Start | None
+    teacher: Teacher | None
+
+    @property
+    def sources(self) -> list[SourceRun]:
+        return [one.source for one in (self.start, self.teacher) if one is not None]
+
+    def check(self, folder: RunFolder, domain: Domain, config: RunConfig, data_root: Path | None) -> None:
+        """Refuses runs that are not those of the beginning, or that were trained on what judges this one."""
+        records = {"start": folder.start, "teacher": folder.distill}
+        for source in self.sources:
+            if folder.config.exists():
+                check_unchanged(source, records[source.role])
+            else:
+                check_splits(source, domain, config, data_root)
+
+
+def _begin(
+    folder: RunFolder, domain: Domain, resolved: Resolved[RunConfig], built_on: _BuiltOn, taken: Mapping[str, Any]
+) -> None:
+    """Writes what a new run is made of; the configuration last, since it says that a run is there.
+
+    taken: what came from the start.
+    """
     write_json(folder.environment, describe_machine())
-    write_json(folder.cards, with_teachers_cards(card_records(domain, resolved.config), teacher))
-    if teacher is not None:
-        write_json(folder.distill, teacher.record())
+    write_json(folder.cards, with_cards_of(card_records(domain, resolved.config), built_on.sources))
+    if built_on.start is not None:
+        write_json(folder.start, {**built_on.start.source.record(), **taken})
+    if built_on.teacher is not None:
+        write_json(folder.distill, built_on.teacher.source.record())
     write_config(folder, resolved.config, dict(resolved.origins))
 
 
@@ -137,12 +159,16 @@ def _items(domain: Domain, config: RunConfig, data_root: Path | None) -> tuple[I
     return train_items, validation_items
 
 
-def _module(domain: Domain, config: RunConfig, teacher: Teacher | None, train_items: Items) -> TrainingModule:
-    """The model with its scalers, its optimiser and, with a teacher, its lesson."""
+def _module(
+    domain: Domain, config: RunConfig, built_on: _BuiltOn, train_items: Items
+) -> tuple[TrainingModule, dict[str, Any]]:
+    """The model with its scalers, its optimiser and, with a teacher, its lesson; and what it took from its start."""
     model = build_model(domain, config)
+    taken = {} if built_on.start is None else built_on.start.give(model)
     model.fit(train_items)  # pyright: ignore[reportCallIssue]
+    teacher = built_on.teacher
     lesson = None if teacher is None else make_lesson(teacher, model, config, train_items)
-    return TrainingModule(model, config, _total_steps(config, train_items), lesson)
+    return TrainingModule(model, config, _total_steps(config, train_items), lesson), taken
 
 
 def _fit(

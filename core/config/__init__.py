@@ -1,6 +1,21 @@
 """Frozen settings of every part, free of torch."""
 
-from armillary.core.config.run import DistillSettings, EvaluateSettings, OptimSettings, RunConfig, TrainSettings
+from armillary.core.config.run import (
+    DistillSettings,
+    EvaluateSettings,
+    OptimSettings,
+    RunConfig,
+    StartSettings,
+    TrainSettings,
+)
 from armillary.core.config.settings import Settings
 
-__all__ = ["DistillSettings", "EvaluateSettings", "OptimSettings", "RunConfig", "Settings", "TrainSettings"]
+__all__ = [
+    "DistillSettings",
+    "EvaluateSettings",
+    "OptimSettings",
+    "RunConfig",
+    "Settings",
+    "StartSettings",
+    "TrainSettings",
+]

@@ -72,6 +72,14 @@ class DistillSettings(Settings):
     )
 
 
+class StartSettings(Settings):
+    """The weights of a finished run are where this one starts."""
+
+    run: str | None = Field(default=None, description="folder of the finished run; needed for training")
+    recipe: str | None = Field(default=None, description="recipe that makes such a run, named where `run` is not given")
+    leave: tuple[str, ...] = Field(default=(), description="weights whose names begin so are not taken")
+
+
 class RunConfig(Settings):
     """Everything that decides a run's numbers. `recipe` is 'domain/name'."""
 
@@ -81,6 +89,7 @@ class RunConfig(Settings):
     model: SerializeAsAny[Settings]
     optim: OptimSettings = OptimSettings()
     train: TrainSettings = TrainSettings()
+    start: StartSettings | None = Field(default=None, description="begin with a finished run's weights; None: anew")
     distill: DistillSettings | None = Field(default=None, description="learn from a finished run, too; None: alone")
     evaluate: EvaluateSettings = EvaluateSettings()
     predict: SerializeAsAny[Settings] = Settings()

@@ -90,7 +90,8 @@ class GeneratedItems:
         snrs = np.array(_snr_labels(config), np.float32)
         count = per_key * len(self.class_names) * len(snrs)
         index = np.arange(count, dtype=np.int64)
-        self.targets = index % len(self.class_names)
+        self._sent = index % len(self.class_names)
+        self.targets = self._sent.copy()
         self.snr_db = snrs[(index // len(self.class_names)) % len(snrs)]
         self.ids = self.groups = np.char.add(f"{split}/", index.astype(np.str_))
         self._augment = _Augment(config)
@@ -122,7 +123,7 @@ class GeneratedItems:
     def _generate(self, places: Indices, epoch: int) -> Float32[np.ndarray, "m 2 l"]:
         epoch = epoch if self._settings.fresh else 0
         seeds = item_seeds(places, self._config.seed, "generator", self._split, epoch)
-        return self._make(self.targets[places], self.snr_db[places], seeds)
+        return self._make(self._sent[places], self.snr_db[places], seeds)
 
 
 @dataclass(frozen=True)

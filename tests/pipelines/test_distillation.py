@@ -21,10 +21,11 @@ from armillary.core.objectives.distillation import feature_loss, soft_loss
 from armillary.pipelines import Run, train
 from armillary.pipelines.checkpoints import load_weights
 from armillary.pipelines.config import recipe_config
-from armillary.pipelines.distillation import find_teacher, with_teachers_cards
+from armillary.pipelines.distillation import find_teacher
 from armillary.pipelines.lesson import Lesson, make_lesson
 from armillary.pipelines.module import TrainingModule
 from armillary.pipelines.plugins import load_domain
+from armillary.pipelines.sources import with_cards_of
 
 TEACHER = {"model.width": 24, "train.epochs": 2}
 PLAIN = {"data.noise": 0.0, "model.dropout": 0.0}
@@ -122,9 +123,10 @@ def test_the_licences_of_the_teachers_data_travel_along_once(teacher: Path, toy:
     own = json.loads((teacher / "cards.json").read_text())
     (teacher / "cards.json").write_text(json.dumps([*own, {**own[0], "id": "older", "licence text": "CC-BY-4.0"}]))
     found = find_teacher(run.config, None)
-    records = with_teachers_cards(own, found)
+    assert found is not None
+    records = with_cards_of(own, [found.source])
     assert [(card["id"], card.get("read_by")) for card in records] == [("waves", None), ("older", "teacher")]
-    assert with_teachers_cards(own, None) == own
+    assert with_cards_of(own, []) == own
 
 
 @pytest.mark.parametrize("features", [0.0, 1.0])
@@ -182,7 +184,7 @@ def test_a_teacher_of_another_domain_is_refused(teacher: Path, toy: Path, monkey
         run.config = run.config.model_copy(update={"recipe": "waves/first"})
 
     patched(teacher, monkeypatch, elsewhere)
-    with pytest.raises(RunError, match="a run of waves cannot teach toy"):
+    with pytest.raises(RunError, match="is a run of waves, and this one of toy"):
         student(toy / "run", {"run": "teacher"})
 
 

@@ -200,6 +200,9 @@ def test_the_model_comes_first_and_the_best_is_found() -> None:
     assert best(ReportMetric("accuracy", "max", dict(LOSS.values))) == "forest"
     assert best(ReportMetric("accuracy", "max", {"model": Interval(0.9), "guess": Interval(None)})) is None
 
+    bound = {**LOSS.values, "oracle_mask": Interval(99.0)}
+    assert best(ReportMetric("accuracy", "max", bound)) == "forest"
+
 
 def test_whiskers_keep_the_order_and_ratios_of_the_values() -> None:
     found = whiskers(LOSS, ("model", "forest", "guess"))

@@ -22,8 +22,7 @@ def expert_features(iq: Float32[np.ndarray, "n 2 l"]) -> Float32[np.ndarray, "n 
 
 
 def _features(iq: Float32[np.ndarray, "n 2 l"]) -> Float32[np.ndarray, "n f"]:
-    # Not iq[:, 0] + 1j * iq[:, 1]: a complex product of numbers that are real has been seen to warn of invalid ones.
-    wave = np.ascontiguousarray(iq.swapaxes(1, 2), np.float64).view(np.complex128)[..., 0]
+    wave = iq[:, 0].astype(np.complex128) + 1j * iq[:, 1]
     power = (np.abs(wave) ** 2).mean(1, keepdims=True)
     wave = np.where(power > 0, wave / np.sqrt(np.where(power > 0, power, 1.0)), 1e-6)
     parts = (moments.cumulants(wave), samples.instantaneous(wave), frequencies.spectrum(wave))

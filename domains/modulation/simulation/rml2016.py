@@ -4,7 +4,6 @@ Each frame is of a burst of its own, so none shares its channel with another; th
 a burst. Symbols are random bits and audio is synthetic, where those sets take a text and a broadcast.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,13 +13,13 @@ from jaxtyping import Complex128, Float32, Float64, Int64, UInt64
 from armillary.core.errors import ConfigError
 from armillary.domains.modulation.classes import RML2016A as CLASSES_A
 from armillary.domains.modulation.classes import RML2016B as CLASSES_B
+from armillary.domains.modulation.simulation.by_class import by_class
 from armillary.domains.modulation.simulation.channel import TAPS, propagate, white_noise
 from armillary.domains.modulation.simulation.draws import Draws
 from armillary.domains.modulation.simulation.transmitters import SAMPLE_RATE_HZ, transmit
 
 Noise = Literal["historical", "calibrated"]
 LENGTH = 128
-_AT_ONCE = 512  # frames whose arrays are in memory together
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class RML2016:
     ) -> Made:
         """Frames with their measured SNR."""
         made = Made(np.empty((len(place), 2, LENGTH), np.float32), np.empty(len(place), np.float32))
-        for name, rows in self._parts(place):
+        for name, rows in by_class(place, self.classes):
             signal, noise = self._receive(name, Draws(seeds[rows]), snr_db[rows, None].astype(np.float64))
             power, floor = (np.abs(part) ** 2 for part in (signal, noise))
             with np.errstate(divide="ignore"):
@@ -69,12 +68,6 @@ class RML2016:
             received = received / np.abs(received).sum(1, keepdims=True)
             made.iq[rows] = np.stack([received.real, received.imag], 1)
         return made
-
-    def _parts(self, place: Int64[np.ndarray, " n"]) -> Iterator[tuple[str, Int64[np.ndarray, " m"]]]:
-        for number, name in enumerate(self.classes):
-            rows = np.flatnonzero(place == number)
-            for first in range(0, len(rows), _AT_ONCE):
-                yield name, rows[first : first + _AT_ONCE]
 
     def _receive(
         self, name: str, draws: Draws, snr_db: Float64[np.ndarray, "n 1"]

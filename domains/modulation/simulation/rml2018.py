@@ -8,8 +8,6 @@ References:
     O'Shea, Roy and Clancy 2018, "Over-the-air deep learning based radio signal classification", table 1.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 from jaxtyping import Complex128, Float32, Float64, Int64, UInt64
 from scipy.signal import hilbert
@@ -17,6 +15,7 @@ from scipy.signal import hilbert
 from armillary.core.errors import ConfigError
 from armillary.domains.modulation.classes import RML2018 as CLASSES
 from armillary.domains.modulation.simulation.audio import speech
+from armillary.domains.modulation.simulation.by_class import by_class
 from armillary.domains.modulation.simulation.channel import white_noise
 from armillary.domains.modulation.simulation.constellations import CONSTELLATIONS
 from armillary.domains.modulation.simulation.draws import Draws
@@ -25,7 +24,6 @@ from armillary.domains.modulation.simulation.transmitters import SPAN, SPS, root
 
 LENGTH = 1024
 SAMPLE_RATE_HZ = 1e6  # no file tells it; audio is taken at a tenth of it, so that a frame holds several of its periods
-_AT_ONCE = 128  # frames whose arrays are in memory together
 _ROLL_OFFS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 _CARRIER = 1e-3  # standard deviation of the carrier offset [cycles a sample]
 _CLOCK = 1e-5  # standard deviation of the relative clock offset
@@ -62,7 +60,7 @@ class RML2018:
     ) -> Made:
         """Frames with their measured SNR."""
         made = Made(np.empty((len(place), 2, LENGTH), np.float32), np.empty(len(place), np.float32))
-        for name, rows in self._parts(place):
+        for name, rows in by_class(place, self.classes):
             draws = Draws(seeds[rows])
             signal = impair(draws, transmit(name, draws, LENGTH))
             noise = white_noise(draws, LENGTH)
@@ -73,12 +71,6 @@ class RML2018:
             received = received / np.abs(received).sum(1, keepdims=True)
             made.iq[rows] = np.stack([received.real, received.imag], 1)
         return made
-
-    def _parts(self, place: Int64[np.ndarray, " n"]) -> Iterator[tuple[str, Int64[np.ndarray, " m"]]]:
-        for number, name in enumerate(self.classes):
-            rows = np.flatnonzero(place == number)
-            for first in range(0, len(rows), _AT_ONCE):
-                yield name, rows[first : first + _AT_ONCE]
 
 
 def transmit(name: str, draws: Draws, num_samples: int) -> Waves:

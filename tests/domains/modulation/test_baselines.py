@@ -114,3 +114,10 @@ def test_frames_without_a_known_class_cannot_train(config: ModulationRun):
 
 def test_the_domain_has_one_baseline(config: ModulationRun):
     assert list(baselines(config)) == ["random_forest"]
+
+
+def test_frames_whose_labels_are_hidden_stay_the_frames_they_are(config: ModulationRun):
+    items, hidden = generated(config, "train", 4), generated(config, "train", 4)
+    hidden.targets = np.full_like(hidden.targets, -1)
+    every = np.arange(len(items), dtype=np.int64)
+    np.testing.assert_array_equal(hidden.iq(every), items.iq(every))
