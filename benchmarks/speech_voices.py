@@ -65,7 +65,7 @@ def share(right: Sequence[bool]) -> dict[str, float]:
     n, p, z = len(right), float(np.mean(right)), 1.96
     middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    return {"value": p, "low": float(low), "high": float(high)}
+    return {"value": p, "low": max(0.0, float(low)), "high": min(1.0, float(high))}
 
 
 def conversations(run: Run) -> list[Voices]:
