@@ -23,6 +23,7 @@ from armillary.pipelines.plugins import find_card, load_domain
 
 _WIDTH = 110
 _LINE_SECONDS = 5.0
+_SHOWN = 20  # rows of a table of files; of a longer one, those that are not right
 
 
 def show(card_id: str) -> str:
@@ -48,8 +49,12 @@ def check(card_id: str, root: Path | None = None) -> tuple[str, bool]:
         [check.path, check.status, *((check.expected, check.got) if check in found.problems else ("", ""))]
         for check in found.checks
     ]
+    if len(rows) > _SHOWN:
+        bad = [row for row, check in zip(rows, found.checks, strict=True) if check in found.problems]
+        rest = len(rows) - len(bad[:_SHOWN])
+        rows = [*bad[:_SHOWN], [f"and {rest} more", "", "", ""]]
     wrong = len(found.problems)
-    verdict = "all files are right" if found.ok else f"{wrong} of {len(rows)} files are not right. {how_to_get(card)}"
+    verdict = "all files are right" if found.ok else f"{wrong} of {len(found.checks)} files are not right. {how_to_get(card)}"
     return f"{card.id}: {found.folder}\n{_table(['file', 'status', 'expected', 'got'], rows)}\n{verdict}", found.ok
 
 

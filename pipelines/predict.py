@@ -123,7 +123,10 @@ def _check(run: "Run", inputs: Sequence[Path], outs: Sequence[Path]) -> None:
     for path in inputs:
         if not path.exists():
             raise RunError(f"{path}: no such file or folder. Give files that {run.domain.name} reads.")
+    given = {path.resolve() for path in inputs if path.is_file()}
     for path in outs:
+        if path.resolve() in given:
+            raise RunError(f"--out {path}: is an input, which the output would replace. Choose another name.")
         if path.suffix not in run.domain.formats:
             raise RunError(
                 f"--out {path}: cannot write '{path.suffix or path.name}'. "

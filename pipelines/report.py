@@ -104,7 +104,7 @@ def write_report(runs: Sequence[ReportInput], out: Path) -> Path:
     """Writes the report of all runs into one file, which needs no other and asks no server for anything."""
     if not runs:
         raise ValueError("a report needs at least one run")
-    text = _template().render(runs=runs, any_simulated=any(run.simulated for run in runs))
+    text = _template().render(runs=runs, all_simulated=all(run.simulated for run in runs))
     with atomic_write(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out

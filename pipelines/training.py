@@ -1,6 +1,7 @@
 """`train`: from a recipe to a finished run folder; stops anywhere, goes on exactly."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,6 +79,7 @@ def train(
             torch.set_num_threads(config.train.threads)
         built_on = _BuiltOn(find_start(config, root), find_teacher(config, root))
         train_items, validation_items = _items(domain, config, root)
+        _tell_problems({"train": train_items, "validation": validation_items})
         built_on.check(folder, domain, config, root)
         module, taken = _module(domain, config, built_on, train_items)
         if not folder.config.exists():
@@ -107,6 +109,14 @@ def _open(
                 f"  Leave it out, or start a new run. (These may change: {', '.join(_FREE_ON_RESUME)})"
             )
     return folder, wanted
+
+
+def _tell_problems(splits: Mapping[str, Items]) -> None:
+    """One line for each split of which something is left out."""
+    for name, items in splits.items():
+        if items.problems:
+            first = str(items.problems[0])
+            print(f"{name}: {len(items.problems)} problem(s) with the data, the first: {first}", file=sys.stderr)
 
 
 @dataclass(frozen=True)

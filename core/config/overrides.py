@@ -169,7 +169,7 @@ def _apply(base: RunConfig, tree: dict[str, Any], override: Override) -> None:
         items = cast(list[Any], node)
         items[_index(items, last, override)] = override.value
     else:
-        raise ConfigError(f"{override.origin}: {'.'.join(parents)} is a single value, it has no '{last}'.")
+        raise ConfigError(f"{override.origin}: {_no_part(node, '.'.join(parents), last, override)}")
 
 
 def _descend(base: RunConfig, node: Any, settings: Any, name: str, parent: str, override: Override) -> tuple[Any, Any]:
@@ -192,7 +192,15 @@ def _descend(base: RunConfig, node: Any, settings: Any, name: str, parent: str, 
         index = _index(items, name, override)
         parts = cast(Sequence[Any], settings) if isinstance(settings, tuple) else ()
         return items[index], parts[index] if index < len(parts) else None
-    raise ConfigError(f"{override.origin}: {parent} is a single value, it has no '{name}'.")
+    raise ConfigError(f"{override.origin}: {_no_part(node, parent, name, override)}")
+
+
+def _no_part(node: Any, parent: str, name: str, override: Override) -> str:
+    if node is not None:
+        return f"{parent} is a single value, it has no '{name}'."
+    rest = override.path.removeprefix(f"{parent}.").split(".")
+    whole = "{" + ": {".join(rest) + f": {override.value}" + "}" * len(rest)
+    return f"{parent} is null, so that it has no '{name}'; set it as a whole: --set '{parent}={whole}'."
 
 
 def _index(items: list[Any], name: str, override: Override) -> int:

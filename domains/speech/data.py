@@ -55,7 +55,7 @@ def datasets(config: SpeechRun, folders: Mapping[str, Path], split: Split) -> It
         )
     if found is not None and (split != "train" or data.dynamic is None):
         return _listed(config, found, folders[data.card], split, problems)
-    voices = _voices(data, folders, found, split, problems.append)
+    voices = _voices(data, folders, found, split, problems)
     noises = _noises(data, folders, found, split, problems.append)
     if split == "train":
         # Its problems grow while it is used, so that they are no plain attribute.
@@ -96,19 +96,20 @@ def _listed(
 
 
 def _voices(
-    data: SpeechData, folders: Mapping[str, Path], found: MixtureSet | None, split: Split, report: Report
-) -> FilePool:
+    data: SpeechData, folders: Mapping[str, Path], found: MixtureSet | None, split: Split,
+    problems: list[DataError],
+) -> FilePool:  # fmt: skip
     """The voices of a split, of speakers that the others do not have."""
     by_split: defaultdict[Split, list[Recording]] = defaultdict(list)
-    for voice in voice_recordings(data, folders, found, report):
+    for voice in voice_recordings(data, folders, found, problems.append):
         if voice.split is not None:
             by_split[voice.split].append(voice)
     folder, kept = folders[data.card], by_split[split]
     if data.card not in KNOWN_SPEAKERS:
         shared = found is not None and found.shares_voices
-        kept = apart(by_split, split, shared, folder, data.card, report)
-    pool = open_pool(kept, data.sample_rate_hz, report, data.card)
-    _check_any(len(pool), "voices", folder, data.card, split, ())
+        kept = apart(by_split, split, shared, folder, data.card, problems.append)
+    pool = open_pool(kept, data.sample_rate_hz, problems.append, data.card)
+    _check_any(len(pool), "voices", folder, data.card, split, problems)
     return pool
 
 
@@ -135,8 +136,7 @@ def _drawn(
 
 def _check_any(count: int, what: str, folder: Path, card: str, split: Split, problems: Sequence[DataError]) -> None:
     if count == 0:
-        first = f" The first problem: {problems[0]}" if problems else ""
-        raise DataError(
-            f"no {what} of {split} can be used", path=folder, card=card,
-            advice=f"Expected some in the folder: 'armillary data check {card}' tells which files are wrong.{first}",
-        )  # fmt: skip
+        advice = f"Expected some in the folder; 'armillary data show {card}' tells what belongs there."
+        if problems:
+            advice = f"The first of {len(problems)} problem(s): {problems[0]}"
+        raise DataError(f"no {what} of {split} can be used", path=folder, card=card, advice=advice)

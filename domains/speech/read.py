@@ -1,7 +1,8 @@
 """Read recordings of any format as windows, in chunks of bounded size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,7 +10,7 @@ import xarray as xr
 from armillary.core.domain import ReadOptions
 from armillary.core.errors import DataError
 from armillary.domains.speech.readers.audio import stream_audio
-from armillary.domains.speech.readers.search import find_audio
+from armillary.domains.speech.readers.search import KEPT, find_audio, named_like_voices
 from armillary.domains.speech.readers.windows import Window, slide
 from armillary.domains.speech.settings import SpeechPredict
 
@@ -25,20 +26,23 @@ def read(paths: Sequence[Path], options: ReadOptions) -> Iterator[xr.Dataset]:
     Windows of a file follow each other, round(window (1 - overlap)) samples apart and the last one maybe nearer; a
     file may go on in the next chunk. A chunk has at most `options.chunk_items` windows and about 4 million samples (or
     one window, if that is longer). A file that cannot be used goes to `options.report`, as does a damaged one, of which
-    the rest is used.
+    the rest is used. Names of recordings that a voice could replace are in the attribute `kept`.
     """
     settings: SpeechPredict = options.settings or SpeechPredict()
     length, hop = window_and_hop(settings)
+    files = list(find_audio(paths, options.report))
+    kept = named_like_voices(files)
+    attrs = {"sample_rate_hz": settings.sample_rate_hz, "window": length, "hop": hop} | ({KEPT: kept} if kept else {})
     pending: list[tuple[str, Window]] = []
     longest = 0
-    for file, window in _windows(paths, settings, options):
+    for file, window in _windows(files, settings, options):
         longest = max(longest, len(window.samples))
         if pending and (len(pending) == options.chunk_items or (len(pending) + 1) * longest > CHUNK_SAMPLES):
-            yield _chunk(pending, settings, length, hop)
+            yield _chunk(pending, attrs)
             pending, longest = [], len(window.samples)
         pending.append((file, window))
     if pending:
-        yield _chunk(pending, settings, length, hop)
+        yield _chunk(pending, attrs)
 
 
 def window_and_hop(settings: SpeechPredict) -> tuple[int, int]:
@@ -49,10 +53,10 @@ def window_and_hop(settings: SpeechPredict) -> tuple[int, int]:
     return length, max(round(length * (1 - settings.overlap)), 1)
 
 
-def _windows(paths: Sequence[Path], settings: SpeechPredict, options: ReadOptions) -> Iterator[tuple[str, Window]]:
+def _windows(files: Sequence[Path], settings: SpeechPredict, options: ReadOptions) -> Iterator[tuple[str, Window]]:
     """(file, window) of all files; those that cannot be used are reported."""
     length, hop = window_and_hop(settings)
-    for path in find_audio(paths, options.report):
+    for path in files:
         try:
             blocks = stream_audio(path, settings.sample_rate_hz, settings.channel, options.report)
             for window in slide(blocks, length, hop) if length else [_whole(path, blocks)]:
@@ -81,7 +85,7 @@ def _whole(path: Path, blocks: Iterator[np.ndarray]) -> Window:
     return Window(0, np.concatenate(parts), True)
 
 
-def _chunk(pending: Sequence[tuple[str, Window]], settings: SpeechPredict, length: int, hop: int) -> xr.Dataset:
+def _chunk(pending: Sequence[tuple[str, Window]], attrs: Mapping[str, Any]) -> xr.Dataset:
     """Windows as one Dataset, padded with zeros to the longest of them."""
     windows = [window for _, window in pending]
     lengths = np.array([len(window.samples) for window in windows], np.int64)
@@ -98,5 +102,5 @@ def _chunk(pending: Sequence[tuple[str, Window]], settings: SpeechPredict, lengt
             "last": ("item", np.array([window.last for window in windows], np.bool_)),
         },
         {"item": np.array([f"{file}:{window.start}" for file, window in pending], np.str_)},
-        {"sample_rate_hz": settings.sample_rate_hz, "window": length, "hop": hop},
+        dict(attrs),
     )

@@ -1,21 +1,40 @@
 """Settings of the speech domain: data, options of prediction, and the complete run. Free of torch."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from armillary.core.config import RunConfig, Settings
 from armillary.domains.speech.systems.settings import SystemSettings
 
 Score = Literal["si_sdr", "sdr", "stoi", "pesq"]
 _PESQ_HZ = (8000, 16000)
+LOWEST_HZ, HIGHEST_HZ = 1_000, 1_000_000  # of recordings, and of what they are resampled to
+
+
+def _low_high(pair: tuple[float, float]) -> tuple[float, float]:
+    if not pair[0] <= pair[1]:
+        raise ValueError(f"expected a lower and a higher number, got {pair[0]:g} and {pair[1]:g}")
+    return pair
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_low_high)]
+PositiveRange = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_low_high)]
 
 
 class RoomSettings(Settings):
     """A shoebox room around every mixture, by the image method; needs the extra `rooms`."""
 
     probability: float = Field(default=1.0, ge=0, le=1, description="chance that a mixture is in a room")
-    rt60_s: tuple[PositiveFloat, PositiveFloat] = Field(default=(0.1, 0.5), description="reverberation time [s]")
+    rt60_s: PositiveRange = Field(default=(0.1, 0.5), description="reverberation time [s]")
     target: Literal["direct", "reverberant"] = Field(
         default="direct", description="what is to be found: the voice without reflections, or with them"
     )
@@ -30,10 +49,10 @@ class DynamicSettings(Settings):
         description="loudness: each voice evenly between two loudnesses (LibriMix); decibel: the first voice louder by "
         "up to 5 dB (WSJ0-mix)",
     )
-    loudness_lufs: tuple[float, float] = Field(default=(-33.0, -25.0), description="of a voice [LUFS]")
-    noise_lufs: tuple[float, float] = Field(default=(-38.0, -30.0), description="of the noise [LUFS]")
+    loudness_lufs: Range = Field(default=(-33.0, -25.0), description="of a voice [LUFS]")
+    noise_lufs: Range = Field(default=(-38.0, -30.0), description="of the noise [LUFS]")
     level_range_db: NonNegativeFloat = Field(default=5.0, description="decibel: widest difference of two voices [dB]")
-    speed: tuple[PositiveFloat, PositiveFloat] = Field(
+    speed: PositiveRange = Field(
         default=(1.0, 1.0), description="a voice is played this much faster, drawn evenly between the two"
     )
     reverse: float = Field(default=0.0, ge=0, le=1, description="chance that a voice runs backwards")
@@ -51,7 +70,9 @@ class SpeechData(Settings):
     """Which mixtures, at which rate, which part of them."""
 
     card: str
-    sample_rate_hz: PositiveInt = Field(default=8000, description="recordings are resampled to it [Hz]")
+    sample_rate_hz: int = Field(
+        default=8000, ge=LOWEST_HZ, le=HIGHEST_HZ, description="recordings are resampled to it [Hz]"
+    )
     voices: PositiveInt = Field(default=2, ge=1, le=5, description="voices in a mixture")
     mode: Literal["min", "max"] = Field(default="min", description="cut to the shortest voice, or pad to the longest")
     noise: bool = Field(default=False, description="with the mixture's noise")
@@ -65,8 +86,11 @@ class SpeechData(Settings):
 class SpeechPredict(Settings):
     """Options of prediction: how files are read, cut, joined and written."""
 
-    sample_rate_hz: PositiveInt = Field(
-        default=8000, description="files are resampled to it [Hz]; the run's data.sample_rate_hz"
+    sample_rate_hz: int = Field(
+        default=8000,
+        ge=LOWEST_HZ,
+        le=HIGHEST_HZ,
+        description="files are resampled to it [Hz]; the run's data.sample_rate_hz",
     )
     window_s: PositiveFloat | None = Field(
         default=8.0, description="files are separated in windows of this length [s]; None: each file whole"
@@ -100,6 +124,14 @@ class SpeechRun(RunConfig):
         if self.data.voices == 1 and not (self.data.noise or self.data.reverberant):
             raise ValueError(
                 "data.voices=1 without noise or reverberation leaves nothing to separate; set data.noise=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _judged_by_si_sdr(self) -> "SpeechRun":
+        if "si_sdr" not in self.predict.scores:
+            raise ValueError(
+                f"predict.scores={list(self.predict.scores)} lacks si_sdr, by which runs are compared; add it"
             )
         return self
 

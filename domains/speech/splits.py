@@ -1,6 +1,7 @@
 """Which mixture or voice belongs to which split, and that no speaker is in two."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ Voiced = TypeVar("Voiced", Listed, Recording)
 _RANK: tuple[Split, ...] = ("test", "validation", "train")
 # Sets whose splits are different recordings of the same speakers, and sets that validate on those of training.
 KNOWN_SPEAKERS = ("fsdd_subset",)
+_NAMED = 5  # speakers that a problem names
 _VALIDATED_ON_TRAINING = ("wsj0_mix", "wham", "whamr")
 
 
@@ -33,11 +35,12 @@ def apart(
     kept = [one for one in splits.get(split, ()) if not any(name in heard for name in _names(one))]
     lost = [one for one in splits.get(split, ()) if any(name in heard for name in _names(one))]
     if lost:
-        name = next(name for name in _names(lost[0]) if name in heard)
+        names = [name for name in dict.fromkeys(chain.from_iterable(map(_names, lost))) if name in heard]
+        told = ", ".join(f"'{name}' of {heard[name]}" for name in names[:_NAMED])
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         report(
             DataError(
-                f"{len(lost)} of {len(lost) + len(kept)} of {split} have speakers of another split, as '{name}' of "
-                f"{heard[name]}",
+                f"{len(lost)} of {len(lost) + len(kept)} of {split} have speakers of another split: {told}{more}",
                 path=folder, item=lost[0].id, card=card,
                 advice="They are left out, so that results are of speakers that training has not heard.",
             )

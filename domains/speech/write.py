@@ -9,6 +9,7 @@ import xarray as xr
 
 from armillary.core.errors import DataError
 from armillary.core.files import atomic_write
+from armillary.domains.speech.readers.search import KEPT
 from armillary.domains.speech.writers import stream_csv, stream_folder, stream_single, voices_found
 from armillary.domains.speech.writers.told import told
 
@@ -66,6 +67,9 @@ def _check_room(prediction: xr.Dataset, path: Path) -> None:
 
 
 def _counted(prediction: xr.Dataset) -> xr.Dataset:
+    """With the voices that each file has, and without what only a folder of voices asks for."""
+    prediction = prediction.copy(deep=False)
+    prediction.attrs.pop(KEPT, None)
     if "estimate" not in prediction or "file" not in prediction:
         return prediction
     found = voices_found(prediction)

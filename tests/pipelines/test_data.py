@@ -107,6 +107,21 @@ def test_checking_wrong_files_names_them(card: Card, root: Path, content: bytes 
     assert "1 of 1 files are not right. By hand: Ask the string section" in text
 
 
+def test_checking_many_files_shows_some_of_those_that_are_not_right(
+    card: Card, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"{number:03d}.csv" for number in range(60)]
+    files = [card.files[0].model_copy(update={"path": name}) for name in names]
+    many = card.model_copy(update={"files": (card.files[0], *files)})
+    monkeypatch.setattr(data, "find_card", lambda name: many)
+    text, good = data.check("waves", root)
+    assert not good
+    assert all(name in text for name in names[:20])
+    assert names[20] not in text
+    assert "and 41 more" in text
+    assert "60 of 61 files are not right" in text
+
+
 def test_checking_a_simulated_dataset_has_nothing_to_compare(simulated: Card, root: Path) -> None:
     text, good = data.check("waves", root)
     assert good

@@ -110,6 +110,15 @@ def test_chunks_without_items_are_refused(trained: Run, waves: Path, toy: Path, 
         predict(trained, [waves], [toy / "p.csv"], chunk_items=count)
 
 
+def test_an_input_is_never_replaced_by_the_output(trained: Run, waves: Path, toy: Path):
+    file = next(path for path in waves.rglob("*") if path.is_file())
+    copy = toy / f"{file.stem}.csv"
+    copy.write_bytes(file.read_bytes())
+    with pytest.raises(RunError, match="is an input, which the output would replace"):
+        predict(trained, [copy], [toy / "sub" / ".." / copy.name])
+    assert copy.read_bytes() == file.read_bytes()
+
+
 def test_time_and_memory_are_told(trained: Run, waves: Path, toy: Path):
     summary = predict(trained, [waves], [toy / "p.csv"])
     assert summary.wall_s > 0

@@ -1,6 +1,8 @@
 """`armillary speech mix`: a set of mixtures from a folder of speakers, or the audio of listed mixtures."""
 
 import argparse
+import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +13,12 @@ from armillary.domains.speech.mixing.choose import Plan, check_speakers, choose,
 from armillary.domains.speech.mixing.lists import Listed, info_path, is_list, read_list, write_list
 from armillary.domains.speech.mixing.render import Roots
 from armillary.domains.speech.mixing.sources import Recording, scan_noises, scan_voices
-from armillary.domains.speech.readers.audio import LOWEST_HZ
 from armillary.domains.speech.readers.report import Report
-from armillary.domains.speech.settings import DynamicSettings, RoomSettings
+from armillary.domains.speech.settings import LOWEST_HZ, DynamicSettings, RoomSettings
 
 _NEW = {"voices": 2, "levels": "loudness", "count": "100", "seed": 0, "shortest": 3.0}
 _SPLITS = "train=0.8,dev=0.1,test=0.1"
+_SPLIT_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _TOLD = 20  # problems that are printed
 _ABOUT = """\
 Build a set of mixtures in LibriMix's layout.
@@ -64,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         "--noise", type=Path, metavar="DIR", help="folder of noises; folders named as splits are used so"
     )
     found.add_argument(
-        "--target", choices=("direct", "reverberant"), default="direct", help="voices to be found, in a room (direct)"
+        "--target", choices=("direct", "reverberant"), help="voices to be found, of mixtures in a room (direct)"
     )
     found.add_argument("--root", type=Path, metavar="DIR", help="lists: where the paths of voices begin")
     new = found.add_argument_group("new mixtures (SOURCE is a folder of voices)")
@@ -105,13 +107,17 @@ def _rebuild(options: argparse.Namespace, lists: Sequence[Path], report: Report)
         raise ConfigError(f"{', '.join(given)}: no effect on listed mixtures, whose list tells all; leave it out")
     if options.root is None:
         raise ConfigError("lists tell the paths of voices below a root; give it with --root DIR")
+    _check_folders(options.root, options.noise, options.out)
+    read = {path: read_list(path, report) for path in lists}
+    if options.target is not None and not any(one.room_seed is not None for found in read.values() for one in found):
+        raise ConfigError("--target: no effect, since no listed mixture is in a room; leave it out")
+    options.target = options.target or "direct"
     folder = MixFolder(options.out, options.rate, options.mode)
     shared = {key: str(value) for key, value in vars(options).items() if value is not None and key != "out"}
     claim(folder.root, shared | {"lists": [path.name for path in lists]})
     roots = Roots(options.root, options.noise)
     made: list[Made] = []
-    for path in lists:
-        mixtures = read_list(path, report)
+    for path, mixtures in read.items():
         if options.noise is None and any(listed.noise_path for listed in mixtures):
             print(f"{path.name}: without --noise, mix_clean alone is made", file=sys.stderr)
         split = path.stem.partition("mix_")[2] or path.stem
@@ -127,11 +133,21 @@ def _build_new(options: argparse.Namespace, report: Report) -> list[Made]:
             setattr(options, name, value)
     if options.voices == 1 and options.noise is None and options.rooms is None:
         raise ConfigError("--voices 1 without noise leaves nothing to separate; give --noise DIR or --rooms")
+    if options.target is not None and options.rooms is None:
+        raise ConfigError("--target: no effect without a room; give --rooms, or leave it out")
+    if not 0 <= options.shortest < math.inf:
+        raise ConfigError(f"--shortest {options.shortest:g}: expected seconds, 0 at least")
+    if options.root is not None:
+        raise ConfigError("--root: no effect on new mixtures, whose voices are those of SOURCE; leave it out")
+    _check_folders(options.source, options.noise, options.out)
+    options.target = options.target or "direct"
     plan, roots = _plan(options), Roots(options.source, options.noise)
     folder = MixFolder(options.out, options.rate, options.mode)
     voices = _voices(options, report)
     noises = _noises(options, list(voices), report)
     counts = _counts(options.count, {name: len({v.speaker for v in found}) for name, found in voices.items()})
+    if not any(counts.values()):
+        raise ConfigError(f"--count {options.count}: asks for no mixture")
     for split, found in voices.items():
         check_speakers(plan, split, found)
     claim(folder.root, {key: str(value) for key, value in vars(options).items() if value is not None and key != "out"})
@@ -167,12 +183,21 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(options.voices, options.rate, options.mode, sound, options.seed)
 
 
+def _check_folders(voices: Path, noise: Path | None, out: Path) -> None:
+    """Refuses what is no folder, and a set that would lie among the recordings it is made of."""
+    for folder, what in ((voices, "of voices"), (noise, "of noises")):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder; expected one {what}. Check the path")
+        if folder is not None and folder.resolve() in out.resolve().parents:
+            raise ConfigError(f"--out {out} lies in {folder}, whose recordings it would join; give a place beside it")
+
+
 def _numbers(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"--rooms {text}: expected two times in seconds, such as 0.1,0.5") from error
-    if not 0 < low <= high:
+    if not 0 < low <= high < math.inf:
         raise ConfigError(f"--rooms {text}: expected 0 < LOW <= HIGH")
     return low, high
 
@@ -181,19 +206,33 @@ def _voices(options: argparse.Namespace, report: Report) -> dict[str, list[Recor
     """Utterances of each split: no speaker is in two of them."""
     wanted = _named(options.splits or _SPLITS, "--splits")
     shares = _shares(wanted)
-    if shares is None:
-        found = {split: scan_voices(options.source, folder, report) for split, folder in wanted.items()}
-    else:
-        everyone = scan_voices(options.source, "", report)
-        speakers = deal(sorted({voice.speaker for voice in everyone}), shares, options.seed, "speakers")
-        found = {split: [v for v in everyone if v.speaker in set(names)] for split, names in speakers.items()}
+    below = wanted if shares is None else {"": ""}
+    found = {split: scan_voices(options.source, folder, report) for split, folder in below.items()}
     kept = {split: [v for v in voices if v.seconds >= options.shortest] for split, voices in found.items()}
     if not any(kept.values()):
         raise ConfigError(
-            f"{options.source} holds no utterance of {options.shortest:g} s; check the folder, or set --shortest lower"
+            f"{options.source}: no utterance of {options.shortest:g} s in a speaker's folder; check the folder, or set "
+            "--shortest lower"
         )
+    if shares is not None:
+        kept = _dealt(kept[""], shares, options)
     _check_disjoint(kept)
     return kept
+
+
+def _dealt(
+    voices: Sequence[Recording], shares: Mapping[str, float], options: argparse.Namespace
+) -> dict[str, list[Recording]]:
+    """The voices of each split by its share of the speakers, as many of them at least as a mixture has voices."""
+    speakers = sorted({voice.speaker for voice in voices})
+    if len(speakers) < options.voices * len(shares):
+        raise ConfigError(
+            f"{len(speakers)} speaker(s) with an utterance of {options.shortest:g} s are too few for mixtures of "
+            f"{options.voices} in {len(shares)} split(s), none of them in two; give more recordings, a lower "
+            "--shortest, or fewer splits, as --splits train=1"
+        )
+    dealt = deal(speakers, shares, options.seed, "speakers", options.voices)
+    return {split: [voice for voice in voices if voice.speaker in set(names)] for split, names in dealt.items()}
 
 
 def _noises(options: argparse.Namespace, splits: Sequence[str], report: Report) -> dict[str, list[Recording]]:
@@ -225,6 +264,8 @@ def _named(text: str, option: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name and mark and value for name, mark, value in pairs) or len({p[0] for p in pairs}) != len(pairs):
         raise ConfigError(f"{option} {text}: expected NAME=VALUE,NAME=VALUE with different names")
+    if unfit := [name for name, _, _ in pairs if not _SPLIT_NAME.fullmatch(name)]:
+        raise ConfigError(f"{option}: '{unfit[0]}' cannot name a folder; expected letters, digits and dashes")
     return {name: value for name, _, value in pairs}
 
 
@@ -234,8 +275,8 @@ def _shares(wanted: Mapping[str, str]) -> dict[str, float] | None:
         shares = {name: float(value) for name, value in wanted.items()}
     except ValueError:
         return None
-    if not all(share > 0 for share in shares.values()):
-        raise ConfigError("--splits: shares of speakers must be above 0")
+    if not all(0 < share < math.inf for share in shares.values()):
+        raise ConfigError("--splits: shares of speakers must be numbers above 0")
     return shares
 
 
@@ -244,8 +285,9 @@ def _counts(text: str, speakers: Mapping[str, int]) -> dict[str, int]:
     try:
         if "=" not in text:
             total = int(text)
-            return {name: round(total * count / sum(speakers.values())) for name, count in speakers.items()}
-        told = {name: int(value) for name, value in _named(text, "--count").items()}
+            told = {name: round(total * count / sum(speakers.values())) for name, count in speakers.items()}
+        else:
+            told = {name: int(value) for name, value in _named(text, "--count").items()}
     except ValueError as error:
         raise ConfigError(f"--count {text}: expected a number, or NAME=N,...") from error
     unknown = sorted(set(told) ^ set(speakers))

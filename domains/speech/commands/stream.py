@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -54,6 +55,7 @@ def main(open_run: OpenRun, arguments: Sequence[str]) -> int:
         if piped:
             _pipe(stream, hop, sys.stdin.buffer.read, _give)
         else:
+            assert options.out is not None
             _file(stream, hop, Path(options.input), options.out, config)
     print(report(stream, hop, options.threads), file=sys.stderr if piped else sys.stdout)
     return 0
@@ -135,8 +137,10 @@ def _file(stream: "Stream", hop: int, source: Path, out: Path, config: SpeechRun
     rate, predict = config.data.sample_rate_hz, config.predict
     blocks = stream_audio(source, rate, predict.channel, told)
     style = Style.of(predict.model_dump())
+    # The first block is read before a folder is made for a file that has none.
+    first = next(blocks)
     with open_folder(out) as folder:
-        for samples in hops(blocks, hop):
+        for samples in hops(chain([first], blocks), hop):
             folder.append(str(source), rate, stream(samples), style)
         folder.append(str(source), rate, stream.finish(), style, last=True)
     print(f"{source}: wrote {', '.join(map(str, folder.written))} at {rate} Hz")

@@ -70,6 +70,8 @@ def claim(root: Path, settings: dict[str, Any]) -> None:
             changed = _changed(stamp, settings)
             raise ConfigError(f"{root} holds another set of mixtures ({changed}).\n  Give another --out, or remove it.")
         return
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file; a set is a folder.\n  Give another --out.")
     if root.exists() and any(root.iterdir()):
         raise ConfigError(f"{root} holds files that are no set of mixtures.\n  Give another --out.")
     with atomic_write(stamp) as temporary:
@@ -112,7 +114,8 @@ def build(
 def _changed(stamp: Path, settings: dict[str, Any]) -> str:
     try:
         known = json.loads(stamp.read_text())
-        differ = [f"{key}: {known.get(key)}, now {value}" for key, value in settings.items() if known.get(key) != value]
+        names = [name for name in {**settings, **known} if known.get(name) != settings.get(name)]
+        differ = [f"{name}: {known.get(name, 'none')}, now {settings.get(name, 'none')}" for name in names]
     except (ValueError, AttributeError):
         differ = []
     return "; ".join(differ) or f"its {STAMP} says so"

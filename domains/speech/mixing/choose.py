@@ -1,5 +1,6 @@
 """New lists of mixtures: which speakers go into which split, which utterances meet, and how loud they are."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,14 +45,14 @@ class Plan:
     seed: int
 
 
-def deal(things: Sequence[T], shares: Mapping[str, float], seed: int, what: str) -> dict[str, list[T]]:
-    """Things in an order drawn from (seed, what), dealt to splits by their shares; each split gets one at least."""
+def deal(things: Sequence[T], shares: Mapping[str, float], seed: int, what: str, least: int = 1) -> dict[str, list[T]]:
+    """Things in an order drawn from (seed, what), dealt by their shares; each split gets `least` if they suffice."""
     order = derive_rng(seed, "deal", what).permutation(len(things)).tolist()
     ends = np.cumsum(list(shares.values())) / sum(shares.values()) * len(things)
     dealt: dict[str, list[T]] = {}
     begin = 0
     for left, (name, end) in zip(range(len(shares) - 1, -1, -1), zip(shares, ends.tolist(), strict=True), strict=True):
-        stop = min(max(round(end), begin + 1), max(len(things) - left, 0))
+        stop = min(max(round(end), begin + least), max(len(things) - left * least, 0))
         dealt[name] = [things[place] for place in order[begin:stop]]
         begin = stop
     return dealt
@@ -126,7 +127,7 @@ class _Leveller:
         """The mixture with the gains of its recordings, and then of all together, by the rule in force."""
         plan, roots = self._plan, self._roots
         gains = tuple(
-            self._gain(roots.voices / recording.path, recording.rate_hz, wanted_db, (0, recording.num_samples))
+            self._gain(roots.voices / recording.path, recording.rate_hz, wanted_db, (0, recording.num_samples), True)
             for recording, wanted_db in zip(meeting, self._wanted_db(rng), strict=True)
         )
         listed = Listed(
@@ -153,14 +154,20 @@ class _Leveller:
             return (low + (high - low) * drawn).tolist()
         return ((low + high) / 2 + decibel_offsets(drawn, sound.level_range_db)).tolist()
 
-    def _gain(self, path: Path, rate_hz: int, wanted_db: float, part: tuple[int, int]) -> float:
-        """Gain of a part of a recording, measured at its own rate; a part that goes beyond the end is looped."""
+    def _gain(self, path: Path, rate_hz: int, wanted_db: float, part: tuple[int, int], is_voice: bool = False) -> float:
+        """Gain of a part of a recording, measured at its own rate; a part that goes beyond the end is looped.
+
+        Raises:
+            DataError: a voice that is silent, or a file that cannot be read.
+        """
         start, stop = part
         if (path, start, stop) not in self._known:
             signal = looped(load_checked(path, rate_hz, start, stop), stop - start, rate_hz)
             measure = loudness_lufs if self._plan.sound.levels == "loudness" else active_level_db
             self._known[path, start, stop] = (measure(signal, rate_hz), float(np.abs(signal).max(initial=0.0)))
         level_db, peak = self._known[path, start, stop]
+        if is_voice and not math.isfinite(level_db):
+            raise DataError("says nothing: all of it is silent", path=path, advice="It is left out.")
         return level_gain(level_db, wanted_db, peak if self._plan.sound.levels == "loudness" else 0.0)
 
     def _with_noise(

@@ -110,7 +110,7 @@ class MixtureDraw:
                     "Hz; open the pool at data.sample_rate_hz"
                 )
         if self._data.noise and (self._noises is None or not len(self._noises.lengths)):
-            raise ConfigError("data.noise=true, but the set has no noise to mix in; set data.noise=false")
+            raise ConfigError(f"data.noise=true, but {self._data.card} has no noise to mix in; set data.noise=false")
         count, voices = len(self._names), self._data.voices
         if count == 0 or (count < voices and not self._settings.same_speaker):
             raise ConfigError(

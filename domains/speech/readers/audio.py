@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from armillary.core.errors import DataError
 from armillary.domains.speech.readers.report import Report, ignore
 from armillary.domains.speech.readers.resample import resampled
+from armillary.domains.speech.settings import HIGHEST_HZ, LOWEST_HZ
 
 Block = Float32[np.ndarray, " n"]
 Channel = int | Literal["mean"]
@@ -22,7 +23,6 @@ SUFFIXES = (
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64",
     ".rf64", ".sph", ".nist",
 )  # fmt: skip
-LOWEST_HZ, HIGHEST_HZ = 1_000, 1_000_000
 # Louder is no sound: squares and sums of it would overflow.
 _LOUDEST = 1e15
 _BLOCK_FRAMES, _BLOCK_VALUES = 1 << 16, 1 << 20

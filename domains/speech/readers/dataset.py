@@ -119,10 +119,17 @@ def noise_root(data: SpeechData, folders: Mapping[str, Path]) -> Path:
     for place in places:
         if place.is_dir():
             return place
+    wanted = (
+        f"Expected audio of the card {NOISE_CARD}"
+        if NOISE_CARD in folders
+        else f"Expected {' or '.join(_NOISE_FOLDERS)} in it"
+    )
     raise DataError(
-        "holds no noise", path=own, card=data.card,
-        advice=f"Expected {' or '.join(_NOISE_FOLDERS)} in it, or set data.noise=false.",
-    )  # fmt: skip
+        "holds no noise",
+        path=folders.get(NOISE_CARD, own),
+        card=data.card,
+        advice=f"{wanted}, or set data.noise=false.",
+    )
 
 
 def _voice_root(data: SpeechData, folders: Mapping[str, Path]) -> Path:
@@ -130,8 +137,10 @@ def _voice_root(data: SpeechData, folders: Mapping[str, Path]) -> Path:
         root = tree_of(folder)
         if root is not None:
             return root
+    other = _VOICES.get(data.card)
     raise DataError(
-        "holds lists of mixtures without the voices", path=folders[data.card], card=data.card,
+        f"holds no voices for the lists of {data.card}" if other else "holds lists of mixtures without the voices",
+        path=folders[other or data.card], card=other or data.card,
         advice="Put the tree LibriSpeech (with SPEAKERS.TXT) into it.",
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ _LIST = re.compile(r"libri(\d+)mix_(train|dev|test)[^_]*\.csv")
 _FOLDERS = ("metadata", "metadata/Libri{count}Mix", ".")
 _SPLITS: dict[str, Split] = {"train": "train", "dev": "validation", "test": "test"}
 _SOURCE = re.compile(r"source_(\d+)_path")
+_LARGEST_GAIN = 1e6
 People = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
@@ -46,33 +47,44 @@ def read_list(
     """The mixtures of a list; speakers and sexes are those of the table beside it, NAME_info.csv, where it is there.
 
     voices, noises: folders that the list's paths begin at; without noises none is mixed in. A row that cannot be
-    read is reported.
+    read, or whose name comes again, is reported.
 
     Raises:
-        ConfigError: the list has mixtures of another number of voices. DataError: no list.
+        ConfigError: the list has mixtures of another number of voices. DataError: no list, or without a column.
     """
     wanted = ("mixture_ID", "source_1_path", "source_1_gain", *(("noise_path", "noise_gain") if noises else ()))
+    seen: set[str] = set()
     people = read_people(path.with_name(f"{path.stem}_info.csv"), num_voices, report)
     checked = False
     for row, cells in read_table(path, wanted):
         if not checked:
-            _check_count(path, cells, num_voices)
+            _check_columns(path, cells, num_voices)
             checked = True
         try:
-            yield _listed(path, row, cells, num_voices, voices, noises, people)
+            found = _listed(path, row, cells, num_voices, voices, noises, people)
+            if found.id in seen:
+                raise DataError("has a name that was there before", advice="The first of them is used.")
+            seen.add(found.id)
+            yield found
         except DataError as error:
             report(
                 DataError(error.problem, path=path, row=row, item=cells["mixture_ID"], card=card, advice=error.advice)
             )
 
 
-def _check_count(path: Path, cells: Row, num_voices: int) -> None:
+def _check_columns(path: Path, cells: Row, num_voices: int) -> None:
     listed = sum(1 for name in cells if _SOURCE.fullmatch(name))
     if listed != num_voices and num_voices != 1:
         raise ConfigError(
             f"data.voices={num_voices}, but {path} lists mixtures of {listed}; set data.voices={listed}, or 1 to "
             "enhance the first voice"
         )
+    missing = [name for place in range(1, num_voices + 1) if (name := f"source_{place}_gain") not in cells]
+    if missing:
+        raise DataError(
+            f"has no column {', '.join(missing)}; it has {', '.join(cells)}", path=path, row=1,
+            advice="Each source_N_path needs a source_N_gain beside it.",
+        )  # fmt: skip
 
 
 def _listed(
@@ -85,7 +97,10 @@ def _listed(
     def part(name: str, root: Path) -> Part:
         file = inside(root, path, row, cells.get(f"{name}_path", ""))
         start = int(number(path, row, cells, f"{name}_start")) if cells.get(f"{name}_start") else 0
-        return Part(file, number(path, row, cells, f"{name}_gain"), start)
+        gain = number(path, row, cells, f"{name}_gain")
+        if name != "noise" and not 0 < abs(gain) < _LARGEST_GAIN:
+            raise DataError(f"{name}_gain is {gain:g}; expected a factor that leaves a voice to hear")
+        return Part(file, gain, start)
 
     sources = tuple(part(f"source_{place}", voices) for place in range(1, num_voices + 1))
     named = tuple(speaker_of(source.path.stem) for source in sources)

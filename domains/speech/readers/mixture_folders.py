@@ -72,7 +72,16 @@ def read_mixture_folder(place: Path, data: SpeechData, sexes: Mapping[str, str],
     noise = place / "noise"
     told = _told(place, mixtures.name, report)
     people = _people(place, data.voices, report)
-    for path in sorted(mixtures.glob("*.wav")):
+    paths = sorted(mixtures.glob("*.wav"))
+    if not paths:
+        others = sorted({path.suffix or path.name for path in mixtures.iterdir()})
+        report(
+            DataError(
+                f"holds no file that ends in .wav, but {', '.join(others[:5])}" if others else "is empty",
+                path=mixtures, card=data.card, advice="Expected the mixtures as files NAME.wav.",
+            )
+        )  # fmt: skip
+    for path in paths:
         speakers, known = people.get(path.stem, (_speakers(path.stem)[: data.voices], ()))
         speakers = speakers if len(speakers) == data.voices and all(speakers) else ()
         yield Listed(

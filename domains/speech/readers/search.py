@@ -1,6 +1,7 @@
 """Which audio files are meant by paths of files, folders and lists."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from armillary.core.errors import DataError
@@ -8,6 +9,9 @@ from armillary.domains.speech.readers.audio import KNOWN, SUFFIXES
 from armillary.domains.speech.readers.report import Report
 
 LISTS = (".txt", ".lst", ".scp")
+# Attribute of chunks: recordings that have a name such as voices get, so that no voice replaces one to come.
+KEPT = "kept"
+_LIKE_A_VOICE = re.compile(r".*-\d+")
 # Characters that a line of a list may have: a path cannot be longer.
 _LONGEST_LINE = 1 << 16
 
@@ -25,6 +29,11 @@ def find_audio(paths: Sequence[Path], report: Report) -> Iterator[Path]:
             if file not in seen:
                 seen.add(file)
                 yield file
+
+
+def named_like_voices(files: Iterable[Path]) -> list[str]:
+    """Those that a voice of another recording could replace: talk-1.wav."""
+    return [str(file) for file in files if _LIKE_A_VOICE.fullmatch(file.stem)]
 
 
 def _meant(given: Path, report: Report) -> Iterator[Path]:

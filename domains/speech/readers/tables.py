@@ -13,15 +13,17 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
     """(number of the row as an editor shows it, its cells by column); short rows have empty cells.
 
     Raises:
-        DataError: no text in UTF-8, or a column that is not there.
+        DataError: no text in UTF-8, nothing at all, or a column that is not there.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, restval="")
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if not reader.fieldnames:
+                raise DataError("is empty", path=path, advice=f"Expected the columns {', '.join(columns)}.")
+            missing = [name for name in columns if name not in reader.fieldnames]
             if missing:
                 raise DataError(
-                    f"has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames or ()) or 'none'}",
+                    f"has no column {', '.join(missing)}; it has {', '.join(reader.fieldnames)}",
                     path=path, row=1, advice=f"Expected the columns {', '.join(columns)}.",
                 )  # fmt: skip
             for cells in reader:

@@ -1,6 +1,6 @@
 """A folder of voices: one file for each voice of each file."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from armillary.core.errors import DataError
 from armillary.core.files import replace_atomically
 from armillary.domains.speech.joining import Piece
+from armillary.domains.speech.readers.search import KEPT
 from armillary.domains.speech.writers.feed import Feed
 from armillary.domains.speech.writers.names import Names
 from armillary.domains.speech.writers.spool import Spool, Style
@@ -25,7 +26,7 @@ class VoiceFolder:
     """
 
     def __init__(self, folder: Path, scratch: Path) -> None:
-        self._folder, self._scratch, self._names = folder, scratch, Names()
+        self._folder, self._scratch, self._names = folder, scratch, Names(folder)
         self._spool: Spool | None = None
         self.written: list[Path] = []
 
@@ -44,16 +45,19 @@ class VoiceFolder:
             self._publish(self._spool, file, rate_hz, style)
             self._spool = None
 
+    def keep(self, recordings: Iterable[str]) -> None:
+        """Recordings that no voice may replace, besides those whose voices come."""
+        self._names.keep(recordings)
+
     def close(self) -> None:
         """Forgets a file that is not over."""
         if self._spool is not None:
             self._spool.close()
 
     def _publish(self, spool: Spool, file: str, rate_hz: int, style: Style) -> None:
-        stem = self._names(file)
-        targets = [self._folder / f"{stem}-{voice + 1}{style.suffix}" for voice in range(spool.voices)]
-        for target in targets:
-            self._names.check(target)
+        endings = [f"-{voice + 1}{style.suffix}" for voice in range(spool.voices)]
+        name = self._names(file, endings)
+        targets = [self._folder / f"{name}{ending}" for ending in endings]
         made = [self._scratch / target.name for target in targets]
         spool.encode(made, rate_hz, style.peak)
         for source, target in zip(made, targets, strict=True):
@@ -83,8 +87,13 @@ def open_folder(path: Path) -> Generator[VoiceFolder, None, None]:
 
 @contextmanager
 def stream_folder(path: Path) -> Generator[Callable[[xr.Dataset], None], None, None]:
-    """Takes predictions of windows chunk by chunk."""
+    """Takes predictions of windows chunk by chunk. A voice replaces no recording that a chunk has or tells of."""
     with open_folder(path) as folder:
         feed = Feed(folder.add, path)
-        yield feed.append
+
+        def append(prediction: xr.Dataset) -> None:
+            folder.keep([*prediction.attrs.get(KEPT, ()), *map(str, np.unique(prediction["file"].values))])
+            feed.append(prediction)
+
+        yield append
         feed.finish()

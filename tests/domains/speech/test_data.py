@@ -167,7 +167,7 @@ def test_what_is_missing_is_said(twins: Mapping[str, Path], tmp_path: Path):
     empty = dict.fromkeys(("libri2mix_mini", "librispeech_mini", "wham"), tmp_path)
     with pytest.raises(DataError, match="holds no voices that are known"):
         split(configured("wham", dynamic=DYNAMIC), empty, "train")
-    with pytest.raises(DataError, match="holds lists of mixtures without the voices"):
+    with pytest.raises(DataError, match="holds no voices for the lists of libri2mix_mini"):
         split(configured("libri2mix_mini"), {**twins, "librispeech_mini": tmp_path}, "train")
     with pytest.raises(ConfigError, match="have no reverberation"):
         split(configured("libri2mix_mini", reverberant=True), twins, "train")
@@ -175,7 +175,7 @@ def test_what_is_missing_is_said(twins: Mapping[str, Path], tmp_path: Path):
     (tmp_path / "metadata" / "libri2mix_train.csv").write_text(
         "mixture_ID,source_1_path,source_1_gain,source_2_path,source_2_gain\na,x.flac,1,y.flac,1\n"
     )
-    with pytest.raises(DataError, match=r"no mixtures of train can be used[\s\S]*The first problem: .*x\.flac"):
+    with pytest.raises(DataError, match=r"no mixtures of train can be used[\s\S]*The first of 1 problem.*x\.flac"):
         split(configured("libri2mix_mini"), {**twins, "libri2mix_mini": tmp_path}, "train")
     with pytest.raises(DataError, match="has no mixtures of test; it has those of train\n"):
         split(configured("libri2mix_mini"), {**twins, "libri2mix_mini": tmp_path}, "test")
@@ -202,6 +202,47 @@ def test_a_split_tells_the_problems_of_its_own_rows_alone(twins: Mapping[str, Pa
     before = {name: split(configured("libri2mix_mini"), twins, name).problems for name in SPLITS}
     assert {name: len(told[name]) - len(before[name]) for name in SPLITS} == {"train": 0, "validation": 0, "test": 1}
     assert any("libri2mix_test.csv:2[" in problem and "is no path below" in problem for problem in told["test"])
+
+
+def test_a_missing_tree_of_voices_is_told_with_the_card_it_belongs_to(twins: Mapping[str, Path], tmp_path: Path):
+    folders = {
+        "libri2mix_mini": twins["libri2mix_mini"],
+        "librispeech_mini": tmp_path,
+        "speech_commands_noise": tmp_path,
+    }
+    with pytest.raises(DataError, match=r"librispeech_mini: .*: holds no voices for the lists of libri2mix_mini"):
+        split(configured("libri2mix_mini"), folders, "train")
+
+
+def test_voices_that_cannot_be_read_are_told_where_none_is_left(twins: Mapping[str, Path], tmp_path: Path):
+    home = shutil.copytree(twins["librispeech_mini"], tmp_path / "voices")
+    for path in home.rglob("*.flac"):
+        path.unlink()
+    with pytest.raises(
+        DataError, match=r"no voices of train can be used\n  The first of \d+ problem.*cannot be opened"
+    ):
+        split(configured("librispeech_mini", dynamic=DYNAMIC), {"librispeech_mini": home}, "train")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"dynamic": {"speed": (2, 1)}}, "expected a lower and a higher number, got 2 and 1"),
+        ({"dynamic": {"loudness_lufs": (-20, -30)}}, "got -20 and -30"),
+        ({"dynamic": {"room": {"rt60_s": (0.5, 0.1)}}}, "got 0.5 and 0.1"),
+        ({"sample_rate_hz": 10}, "greater than or equal to 1000"),
+    ],
+)
+def test_ranges_and_rates_that_make_no_sense_are_configuration_errors(told: dict[str, Any], words: str):
+    with pytest.raises(ValueError, match=words):
+        SpeechData.model_validate({"card": "wham", **told})
+
+
+@pytest.mark.parametrize("scores", [(), ("stoi",)])
+def test_scores_without_the_one_that_runs_are_compared_by_are_refused(scores: tuple[str, ...]):
+    predict = SpeechPredict.model_validate({"scores": scores})
+    with pytest.raises(ValueError, match=r"lacks si_sdr, by which runs are compared; add it"):
+        SpeechRun(recipe="speech/x", data=SpeechData(card="wham"), model=ConvTasNetSettings(), predict=predict)
 
 
 def test_windows_of_files_become_items_at_the_rate_of_the_model(twins: Mapping[str, Path]):

@@ -49,7 +49,14 @@ def test_what_is_left_out_is_told_once_with_the_speaker():
     problems: list[DataError] = []
     assert kept(splits, "train", problems=problems) == ["c-d"]
     assert len(problems) == 1
-    assert "card: data[a-b]: 2 of 3 of train have speakers of another split, as 'b' of test" in str(problems[0])
+    assert "card: data[a-b]: 2 of 3 of train have speakers of another split: 'b' of test" in str(problems[0])
+
+
+def test_of_many_speakers_that_are_left_out_the_first_are_named():
+    splits: dict[Split, list[Listed]] = {"train": [mixture(name) for name in "abcdefg"], "test": [mixture(*"abcdefg")]}
+    problems: list[DataError] = []
+    assert kept(splits, "train", problems=problems) == []
+    assert "'a' of test, 'b' of test, 'c' of test, 'd' of test, 'e' of test and 2 more" in problems[0].problem
 
 
 def test_sets_that_validate_on_training_voices_keep_them_but_not_those_of_the_test():

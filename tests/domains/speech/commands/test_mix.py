@@ -151,8 +151,8 @@ def test_a_missing_recording_is_told_and_the_other_mixtures_are_made(home: Path,
     assert "gone.flac: cannot be opened" in printed.err
 
 
-def test_where_nothing_can_be_made_the_command_fails(made: Path, tmp_path: Path):
-    assert main([str(made), "--out", str(tmp_path / "set"), "--root", str(tmp_path)]) == 1
+def test_where_nothing_can_be_made_the_command_fails(home: Path, made: Path, tmp_path: Path):
+    assert main([str(made), "--out", str(tmp_path / "set"), "--root", str(home)]) == 1
 
 
 def test_another_set_is_not_overwritten(home: Path, made: Path, tmp_path: Path):
@@ -174,15 +174,69 @@ def test_another_set_is_not_overwritten(home: Path, made: Path, tmp_path: Path):
         (["--count", "train=5"], "'dev' is not in both --count and --splits"),
         (["--splits", "train"], "expected NAME=VALUE"),
         (["--splits", "train=train-x,dev=train-x"], "speaker 11 is in train and in dev"),
-        (["--splits", "train=0,dev=1"], "must be above 0"),
-        (["--voices", "5"], "need as many speakers"),
-        (["--shortest", "60"], "holds no utterance of 60 s"),
+        (["--splits", "train=0,dev=1"], "must be numbers above 0"),
+        (["--voices", "5"], "too few for mixtures of 5"),
+        (["--shortest", "60"], "no utterance of 60 s in a speaker's folder"),
+        (["--shortest", "-1"], "--shortest -1: expected seconds"),
+        (["--shortest", "nan"], "--shortest nan: expected seconds"),
+        (["--count", "0", "--splits", "train=1"], "asks for no mixture"),
+        (["--count", "-4", "--splits", "train=1"], "cannot be negative"),
+        (["--splits", "train=inf,dev=1"], "must be numbers above 0"),
+        (["--splits", "a/b=1"], "'a/b' cannot name a folder"),
+        (["--splits", "train=1,dev=1", "--voices", "4"], r"7 speaker\(s\) .* too few for mixtures of 4 in 2 split"),
+        (["--target", "reverberant"], "--target: no effect without a room; give --rooms"),
+        (["--root", "x"], "--root: no effect on new mixtures"),
+        (["--noise", "nowhere"], "nowhere is no folder; expected one of noises"),
         (["--rate", "8"], "--rate 8: expected samples per second"),
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], message: str, home: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=message):
         mix(home, tmp_path / "set", *arguments)
+
+
+def test_a_source_that_is_not_there_is_said(tmp_path: Path):
+    with pytest.raises(ConfigError, match="nowhere is no folder; expected one of voices"):
+        main(["nowhere", "--out", str(tmp_path / "set")])
+
+
+def test_a_set_is_not_put_among_its_recordings_or_in_a_file(home: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="whose recordings it would join"):
+        mix(home, home / "LibriSpeech" / "set", "--splits", SPLITS)
+    assert not (home / "LibriSpeech" / "set").exists()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="file is a file; a set is a folder"):
+        mix(home, tmp_path / "file", "--splits", SPLITS)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_each_split_gets_as_many_speakers_as_a_mixture_has_voices(home: Path, tmp_path: Path):
+    assert mix(home, tmp_path / "set", "--splits", "train=0.8,dev=0.1,test=0.1", "--count", "train=1,dev=1,test=1") == 0
+    assert len(list((tmp_path / "set").rglob("mix_clean/*.wav"))) == 3
+
+
+def test_a_silent_recording_is_told_and_is_in_no_mixture(tmp_path: Path, capsys):
+    voices = tmp_path / "voices"
+    write_tree(voices, [Cast("train", "train-x", 11, 2, 1, (0.5, 0.8))], 16_000, 0)
+    write_flac(voices / "train-x" / "99" / "1" / "99-1-0000.flac", np.zeros(16_000, np.float32), 16_000)
+    call = [str(voices), "--out", str(tmp_path / "set"), "--splits", "train=1", "--count", "3", "--shortest", "0.3"]
+    assert main(call) == 0
+    assert "99-1-0000.flac: says nothing: all of it is silent" in capsys.readouterr().err
+    listed = (tmp_path / "set" / "metadata" / "libri2mix_train.csv").read_text()
+    assert "99-1-0000" not in listed
+    assert len(listed.splitlines()) == 2
+
+
+def test_a_target_without_a_room_in_the_lists_is_refused_and_claims_nothing(made: Path, home: Path, tmp_path: Path):
+    call = [str(made), "--out", str(tmp_path / "set"), "--root", str(home / "LibriSpeech")]
+    with pytest.raises(ConfigError, match="no listed mixture is in a room"):
+        main([*call, "--target", "direct"])
+    assert not (tmp_path / "set").exists()
+
+
+def test_what_a_set_was_made_with_and_no_longer_is_is_named(home: Path, made: Path):
+    with pytest.raises(ConfigError, match=r"\(noise: .*noise, now none\)"):
+        mix(home, made, "--splits", SPLITS, "--count", "train=5,dev=2")
 
 
 def test_too_few_speakers_of_any_split_are_told_before_anything_is_made(home: Path, tmp_path: Path):

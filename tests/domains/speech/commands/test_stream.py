@@ -169,6 +169,7 @@ def test_a_file_that_is_no_sound_is_told(tmp_path: Path):
     (tmp_path / "talk.wav").write_text("no sound")
     with pytest.raises(DataError, match=r"talk\.wav"):
         start(loaded(), "mine", tmp_path / "talk.wav", "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_needs_no_run(capsys: pytest.CaptureFixture[str]):

@@ -114,7 +114,7 @@ def test_records_without_scores_have_no_values(speech_run: Make, records: xr.Dat
 
 
 def test_the_quick_run_is_judged_by_si_sdr_alone_and_differs_in_nothing_else(speech_run: Make) -> None:
-    run = speech_run(scores=("sdr", "stoi", "pesq"))
+    run = speech_run(scores=("si_sdr", "sdr", "stoi", "pesq"))
     found = quick(run)
     assert found.predict.scores == ("si_sdr",)
     assert found.model_copy(update={"predict": run.predict}) == run

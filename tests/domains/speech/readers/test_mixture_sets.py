@@ -98,6 +98,33 @@ def test_rows_that_cannot_be_read_are_told_and_the_others_stay(lists: Path):
     ]  # fmt: skip
 
 
+def test_a_name_that_comes_again_is_told_and_used_once(lists: Path):
+    found, problems = listed(
+        lists, "m,1-1-0000.flac,1,2-1-0000.flac,1,n.wav,1\nm,1-1-0000.flac,2,3-1-0000.flac,1,n.wav,1\n"
+    )
+    assert [one.voices[0].gain for one in found] == [1.0]
+    assert [(problem.row, problem.problem) for problem in problems] == [(3, "has a name that was there before")]
+
+
+@pytest.mark.parametrize("gain", ["0", "0.0", "1e30", "-1e7"])
+def test_a_gain_that_leaves_nothing_to_hear_is_told(gain: str, lists: Path):
+    found, problems = listed(lists, f"m,1-1-0000.flac,{gain},2-1-0000.flac,1,n.wav,1\n")
+    assert found == []
+    assert "source_1_gain is" in problems[0].problem
+    assert "expected a factor that leaves a voice to hear" in problems[0].problem
+
+
+def test_a_missing_gain_column_is_an_error_of_the_list(lists: Path):
+    with pytest.raises(DataError, match=r"csv:1: has no column source_2_gain; it has .*gain_2"):
+        listed(lists, "m,1-1-0000.flac,1,2-1-0000.flac,1\n", noise=False,
+               header="mixture_ID,source_1_path,source_1_gain,source_2_path,gain_2")  # fmt: skip
+
+
+def test_an_empty_list_is_told(lists: Path):
+    with pytest.raises(DataError, match=r"dev-clean\.csv: is empty\n  Expected the columns mixture_ID"):
+        listed(lists, "", header="")
+
+
 def test_lists_are_found_by_split_and_number_of_voices(tmp_path: Path):
     for name in ("2mix_train-clean-100", "2mix_train-clean-360", "2mix_dev-clean", "2mix_dev-clean_info", "3mix_test"):
         (tmp_path / "metadata").mkdir(exist_ok=True)
@@ -227,6 +254,14 @@ def test_a_kind_that_is_not_there_is_refused(
 ):
     with pytest.raises(ConfigError, match=expected):
         list(read_mixture_folder(wsj(tmp_path / "tr", kinds), data(**told), {}, [].append))
+
+
+def test_a_folder_of_mixtures_without_wav_files_tells_what_it_has(tmp_path: Path):
+    for kind in ("mix_clean", "s1", "s2"):
+        write(tmp_path / "tr" / kind / "a.flac")
+    problems: list[DataError] = []
+    assert not list(read_mixture_folder(tmp_path / "tr", data(), {}, problems.append))
+    assert f"{tmp_path}/tr/mix_clean: holds no file that ends in .wav, but .flac" in str(problems[0])
 
 
 def test_generated_folders_of_librimix_have_readers_and_lengths(tmp_path: Path):
