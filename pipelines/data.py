@@ -54,7 +54,9 @@ def check(card_id: str, root: Path | None = None) -> tuple[str, bool]:
         rest = len(rows) - len(bad[:_SHOWN])
         rows = [*bad[:_SHOWN], [f"and {rest} more", "", "", ""]]
     wrong = len(found.problems)
-    verdict = "all files are right" if found.ok else f"{wrong} of {len(found.checks)} files are not right. {how_to_get(card)}"
+    verdict = (
+        "all files are right" if found.ok else f"{wrong} of {len(found.checks)} files are not right. {how_to_get(card)}"
+    )
     return f"{card.id}: {found.folder}\n{_table(['file', 'status', 'expected', 'got'], rows)}\n{verdict}", found.ok
 
 

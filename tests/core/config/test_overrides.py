@@ -106,7 +106,7 @@ BROKEN_SETS = [
     ("lr=1", "Misplaced? There is optim.lr."),
     ("train.lr=1", "Misplaced? There is optim.lr."),
     ("optim.lr.x=1", "optim.lr is a single value, it has no 'x'"),
-    ("distill.share=0.5", "distill is null, so that it has no 'share'; set it as a whole: --set 'distill={share: 0.5}'"),
+    ("distill.share=0.5", "it has no 'share'; set it as a whole: --set 'distill={share: 0.5}'"),
     ("optim=3", "optim: expected a valid dictionary or instance of OptimSettings, got 3"),
     ("seed=-1", "seed: expected greater than or equal to 0, got -1"),
     ("seed=1.5", "seed: expected a valid integer, got a number with a fractional part, got 1.5"),
