@@ -6,6 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from armillary.core.errors import DataError
+
 
 @contextmanager
 def atomic_write(path: Path) -> Generator[Path, None, None]:
@@ -19,6 +21,23 @@ def atomic_write(path: Path) -> Generator[Path, None, None]:
         temporary = Path(folder) / path.name
         yield temporary
         replace_atomically(temporary, path)
+
+
+@contextmanager
+def advised(path: Path, what: str = "the prediction", others: tuple[type[Exception], ...] = ()) -> Generator[None]:
+    """Turns what the system says of a full disk or a place that cannot be written into a DataError with advice.
+
+    what: is being written. others: errors of a library that say the same.
+    """
+    try:
+        yield
+    except (OSError, *others) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DataError(
+            f"{what} could not be written: {reason or error}",
+            path=path,
+            advice="Nothing half-written is left. Make room or choose another place, then run it again.",
+        ) from error
 
 
 def replace_atomically(source: Path, target: Path) -> None:

@@ -14,16 +14,18 @@ from armillary.core.tokens import Grid, Tokens
 class Merge(nn.Module):
     """A linear map of each block of two neighbours per axis, so that ceil(n / 2) tokens remain of n.
 
-    Masked tokens and the padding of an odd extent count as zeros. A merged token is real if any part is, and stands
-    at the mean of its real parts' positions. Prefix tokens stay, as if merged with copies of themselves.
+    With `norm`, a layer norm over the features of the whole block comes before the map. Masked tokens and the padding
+    of an odd extent count as zeros. A merged token is real if any part is, and stands at the mean of its real parts'
+    positions. Prefix tokens stay, as if merged with copies of themselves.
 
     References:
-        Liu et al. 2021, "Swin transformer", section 3.1 (patch merging).
+        Liu et al. 2021, "Swin transformer", section 3.1 (patch merging; its released code has the norm).
     """
 
-    def __init__(self, in_width: int, out_width: int, rank: int) -> None:
+    def __init__(self, in_width: int, out_width: int, rank: int, norm: bool = False) -> None:
         super().__init__()
         self.rank, self.parts = rank, 2**rank
+        self.norm = nn.LayerNorm(self.parts * in_width) if norm else None
         self.project = nn.Linear(self.parts * in_width, out_width, bias=False)
 
     def forward(self, tokens: Tokens) -> Tokens:
@@ -31,7 +33,8 @@ class Merge(nn.Module):
         prefix, values = tokens.prefix, tokens.zeroed()
         merged = _to_blocks(values[:, prefix:], _extents(tokens, self.rank)).flatten(2)
         leading = values[:, :prefix].repeat(1, 1, self.parts)
-        return places.with_values(self.project(torch.cat((leading, merged), dim=1)))
+        blocks = torch.cat((leading, merged), dim=1)
+        return places.with_values(self.project(blocks if self.norm is None else self.norm(blocks)))
 
 
 class Split(nn.Module):

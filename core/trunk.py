@@ -13,10 +13,12 @@ from armillary.core.conv_merge import ConvMerge
 from armillary.core.mixers.protocol import Capabilities, CostOrder, State
 from armillary.core.norms import BatchNorm
 from armillary.core.resample import Merge, Split, Widen
+from armillary.core.strided import ConvNormMerge
 from armillary.core.tokens import Tokens
 
 TrunkState = tuple[State, ...]  # the mixers' states, one for each application of each block, in order
 Call = Callable[[Block, Tokens, State], tuple[Tokens, State]]
+_Fewer = Merge | ConvMerge | ConvNormMerge
 
 
 class Pass:
@@ -57,7 +59,7 @@ class Stage(nn.Module):
 
     def enter(self, tokens: Tokens, finer: list[Tokens]) -> Tokens:
         """Tokens at this stage's resolution; `finer` is the stack of tokens that earlier stages have merged."""
-        if isinstance(self.resample, Merge | ConvMerge):
+        if isinstance(self.resample, _Fewer):
             finer.append(tokens)
         if isinstance(self.resample, Split):
             return self.resample(tokens, finer.pop() if finer else None)
@@ -217,9 +219,11 @@ def _stages(settings: TrunkSettings) -> Iterator[Stage]:
         yield built
 
 
-def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> Merge | ConvMerge | Split | Widen | None:
-    if stage.resample == "down2":
-        return Merge(in_width, width, rank)
+def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> _Fewer | Split | Widen | None:
+    if stage.resample in ("down2", "norm_down2"):
+        return Merge(in_width, width, rank, norm=stage.resample == "norm_down2")
+    if stage.resample == "conv_norm2":
+        return ConvNormMerge(in_width, width, rank, stage.kernel)
     if stage.resample == "conv2":
         return ConvMerge(in_width, width, rank, stage.kernel)
     if stage.resample == "up2":
@@ -230,7 +234,7 @@ def _resampler(stage: StageSettings, in_width: int, width: int, rank: int) -> Me
 def _capabilities(trunk: Trunk) -> Capabilities:
     parts = [block.mixer.capabilities for block in trunk.blocks() if block.mixer is not None]
     # What moves information between tokens outside of the mixers, and looks ahead.
-    ahead = any(isinstance(module, Merge | ConvMerge | Split) for module in trunk.modules())
+    ahead = any(isinstance(module, _Fewer | Split) for module in trunk.modules())
     ahead = ahead or any(block.channel_reads_tokens for block in trunk.blocks())
     orders: list[CostOrder] = ["l", *(part.cost_order for part in parts)]
     grids = [part.grid_ranks for part in parts if part.grid_ranks]

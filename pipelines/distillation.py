@@ -41,6 +41,6 @@ def find_teacher(config: RunConfig, data_root: Path | None) -> Teacher | None:
 
 
 def _classes(config: RunConfig) -> list[str] | None:
-    """The class names of a configuration, where its data settings list them."""
-    classes = getattr(config.data, "classes", None)
+    """What the scores of a configuration are of, where its data settings list it."""
+    classes = getattr(config.data, "classes", getattr(config.data, "names", None))
     return None if classes is None else list(classes)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from armillary.core.config.channels import Activation
 from armillary.core.config.settings import Settings
@@ -20,6 +20,17 @@ class LearnedPositionSettings(Settings):
 
     kind: Literal["learned"] = "learned"
     max_length: PositiveInt
+
+
+class GridSinusoidalSettings(Settings):
+    """Fixed sines and cosines of the coordinates on a grid of one to three axes, kept as a table."""
+
+    kind: Literal["grid_sinusoidal"] = "grid_sinusoidal"
+    extents: tuple[PositiveInt, ...] = Field(
+        min_length=1, max_length=3, description="grid of the table; on others the encoding is computed anew"
+    )
+    prefix: NonNegativeInt = Field(default=0, description="rows of zeros in the table, for tokens before the grid's")
+    base: PositiveFloat = 10000.0
 
 
 class ContinuousTimeSettings(Settings):
@@ -45,7 +56,7 @@ class NoPositionSettings(Settings):
 
 
 PositionSettings = Annotated[
-    SinusoidalSettings | LearnedPositionSettings | ContinuousTimeSettings | NoPositionSettings,
+    SinusoidalSettings | GridSinusoidalSettings | LearnedPositionSettings | ContinuousTimeSettings | NoPositionSettings,
     Field(discriminator="kind"),
 ]
 

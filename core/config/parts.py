@@ -9,6 +9,7 @@ from armillary.core.config.channels import ConvMLPSettings, GLUSettings, MLPSett
 from armillary.core.config.embeddings import (
     ContinuousTimeSettings,
     ConvEmbeddingSettings,
+    GridSinusoidalSettings,
     LearnedPositionSettings,
     LinearEmbeddingSettings,
     NoPositionSettings,
@@ -108,6 +109,7 @@ NORMS: Mapping[str, Part] = {
 
 POSITIONS: Mapping[str, Part] = {
     "sinusoidal": Part(SinusoidalSettings, "armillary.core.embeddings.sinusoidal:Sinusoidal"),
+    "grid_sinusoidal": Part(GridSinusoidalSettings, "armillary.core.embeddings.grid_sinusoidal:GridSinusoidal"),
     "learned": Part(LearnedPositionSettings, "armillary.core.embeddings.learned:LearnedPosition"),
     "continuous_time": Part(ContinuousTimeSettings, "armillary.core.embeddings.continuous_time:ContinuousTime"),
     "none": Part(NoPositionSettings, "armillary.core.embeddings.positions:NoPosition"),

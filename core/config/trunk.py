@@ -27,12 +27,15 @@ class StageSettings(Settings):
     )
     placement: Placement | None = Field(default=None, description="None: the placement of the trunk")
     width: PositiveInt | None = Field(default=None, description="None: the width of the stage before, or of the trunk")
-    resample: Literal["none", "down2", "up2", "conv2"] = Field(
+    resample: Literal["none", "down2", "norm_down2", "up2", "conv2", "conv_norm2"] = Field(
         default="none",
-        description="before the blocks: down2 merges two neighbours per axis, up2 splits each token in two, conv2 "
-        "halves a sequence by an overlapping convolution with a batch norm",
+        description="before the blocks: down2 merges two neighbours per axis, norm_down2 behind a layer norm, up2 "
+        "splits each token in two, conv2 halves a sequence by an overlapping convolution with a batch norm, "
+        "conv_norm2 every axis of a grid by one with a layer norm",
     )
-    kernel: PositiveInt = Field(default=3, description="tokens that the convolution of conv2 sees; odd")
+    kernel: PositiveInt = Field(
+        default=3, description="tokens that the convolution of conv2 or conv_norm2 sees along an axis; odd"
+    )
     loops: PositiveInt = Field(default=1, description="times that the row of blocks is run, with the same weights")
     inject: bool = Field(default=False, description="before every loop but the first, add what entered the stage")
 
@@ -46,8 +49,10 @@ class StageSettings(Settings):
     def _kernel_of_the_convolution(self) -> "StageSettings":
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel={self.kernel} has no centre token; expected an odd number")
-        if self.resample != "conv2" and self.kernel != 3:
-            raise ValueError(f"kernel={self.kernel} has no effect with resample={self.resample!r}; set it to 'conv2'")
+        if self.resample not in ("conv2", "conv_norm2") and self.kernel != 3:
+            raise ValueError(
+                f"kernel={self.kernel} has no effect with resample={self.resample!r}; set it to 'conv2' or 'conv_norm2'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -98,7 +103,7 @@ class TrunkSettings(Settings):
         default=None, description="hidden ratio of an untied MLP after each application of a block; None: no such MLP"
     )
     final_norm: bool = True
-    grid_rank: int = Field(default=1, ge=1, le=3, description="axes that down2 and up2 act on; conv2: one")
+    grid_rank: int = Field(default=1, ge=1, le=3, description="axes that resampling acts on; conv2: one")
     checkpoint: bool = Field(
         default=False, description="recompute each block in the backward pass instead of keeping it"
     )

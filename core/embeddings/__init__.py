@@ -2,6 +2,7 @@
 
 from armillary.core.embeddings.continuous_time import ContinuousTime
 from armillary.core.embeddings.conv import ConvEmbedding
+from armillary.core.embeddings.grid_sinusoidal import GridSinusoidal, grid_sinusoidal
 from armillary.core.embeddings.learned import LearnedPosition
 from armillary.core.embeddings.linear import LinearEmbedding
 from armillary.core.embeddings.observation import ObservationEmbedding
@@ -13,6 +14,7 @@ from armillary.core.embeddings.sinusoidal import Sinusoidal, sinusoidal
 __all__ = [
     "ContinuousTime",
     "ConvEmbedding",
+    "GridSinusoidal",
     "LearnedPosition",
     "LinearEmbedding",
     "NoPosition",
@@ -20,5 +22,6 @@ __all__ = [
     "PatchEmbedding",
     "Sinusoidal",
     "apply_rotary",
+    "grid_sinusoidal",
     "sinusoidal",
 ]

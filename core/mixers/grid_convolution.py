@@ -32,7 +32,7 @@ class GridConv(nn.Module):
         if values.shape[1] == 0:
             return values
         values = values if mask is None else values * mask[..., None].to(values.dtype)
-        on_grid = _wrapped(to_grid(values, grid), grid, self.reach)
+        on_grid = wrapped(to_grid(values, grid), grid, self.reach)
         padding = [0 if wraps else self.reach for wraps in grid.periodic]
         weight, convolve = self.weight, functional.conv3d if self.rank == 3 else functional.conv2d
         if self.rank == 1:
@@ -47,7 +47,7 @@ class GridConv(nn.Module):
         return float(batch) * length * self.weight.numel()
 
 
-def _wrapped(values: Tensor, grid: Grid, reach: int) -> Tensor:
+def wrapped(values: Tensor, grid: Grid, reach: int) -> Tensor:
     """The grid (b, *extents, c) with `reach` places of the other end before and after every periodic axis."""
     for axis, (extent, wraps) in enumerate(zip(grid.extents, grid.periodic, strict=True)):
         if wraps and reach:

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from armillary.core.errors import DataError
-from armillary.core.files import atomic_write
+from armillary.core.files import advised, atomic_write
 from armillary.domains.modulation.annotate import Annotator
 
 Append = Callable[[xr.Dataset], None]
@@ -37,32 +37,19 @@ def write(prediction: xr.Dataset, path: Path) -> None:
             path=path,
             advice="Give the output a name that ends in one of these.",
         )
-    with _told(path), atomic_write(path) as temporary:
+    with advised(path), atomic_write(path) as temporary:
         writer(prediction, temporary)
-
-
-@contextmanager
-def _told(path: Path) -> Generator[None, None, None]:
-    """Turns what the system says of a full disk or a folder that is not there into advice."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"the prediction could not be written: {error.strerror or error}",
-            path=path,
-            advice="Nothing half-written is left. Make room or choose another place, then run it again.",
-        ) from error
 
 
 @contextmanager
 def _text(path: Path) -> Generator[TextIO, None, None]:
     """A text file that appears at `path` when the block ends well."""
     with ExitStack() as stack:
-        with _told(path):
+        with advised(path):
             temporary = stack.enter_context(atomic_write(path))
             stream = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
         yield stream
-        with _told(path):
+        with advised(path):
             stack.close()
 
 
@@ -109,7 +96,7 @@ def stream_csv(path: Path) -> Generator[Append, None, None]:
     with _text(path) as stream:
 
         def append(prediction: xr.Dataset) -> None:
-            with _told(path):
+            with advised(path):
                 table(prediction).to_csv(stream, index=False, header=stream.tell() == 0, lineterminator="\n")
 
         yield append
@@ -125,11 +112,11 @@ def stream_sigmf(path: Path) -> Generator[Append, None, None]:
         annotator = Annotator(stream, path)
 
         def append(prediction: xr.Dataset) -> None:
-            with _told(path):
+            with advised(path):
                 annotator.append(prediction, verdicts(prediction))
 
         yield append
-        with _told(path):
+        with advised(path):
             annotator.close()
 
 

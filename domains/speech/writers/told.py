@@ -1,23 +1,13 @@
 """What a disk or a folder refuses, as advice."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import soundfile
 
-from armillary.core.errors import DataError
+from armillary.core.files import advised
 
 
-@contextmanager
-def told(path: Path) -> Generator[None, None, None]:
-    """Turns what the system says of a full disk or a place that cannot be written into a DataError with advice."""
-    try:
-        yield
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise DataError(
-            f"the voices could not be written: {reason or error}",
-            path=path,
-            advice="Nothing half-written is left. Make room or choose another place, then run it again.",
-        ) from error
+def told(path: Path) -> AbstractContextManager[None]:
+    """Turns what the system or the sound library says of a place that cannot be written into a DataError."""
+    return advised(path, "the voices", (soundfile.LibsndfileError,))

@@ -1,0 +1,1 @@
+"""Data cards of the medical domain."""

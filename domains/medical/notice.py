@@ -1,0 +1,3 @@
+"""What everything that leaves this domain says."""
+
+NOTICE = "Not for diagnosis."

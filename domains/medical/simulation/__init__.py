@@ -1,0 +1,1 @@
+"""Phantoms: images drawn from a seed with their truth. What is learned from them says nothing about people."""
