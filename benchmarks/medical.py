@@ -52,8 +52,8 @@ CELLS = {
     "medical-pneumonia": Cell("medical/pneumoniamnist", 150, 740),
     "medical-chase": Cell("medical/chase", 600, 1000),
     "medical-chase-unet": Cell("medical/chase", 600, 1000, UNET),
-    "medical-lungs": Cell("medical/u-mamba-bot", 600, 500),
-    "medical-lungs-unet": Cell("medical/u-mamba-bot", 600, 500, UNET),
+    "medical-lungs": Cell("medical/u-mamba-bot", 500, 220),
+    "medical-lungs-unet": Cell("medical/u-mamba-bot", 500, 220, UNET),
     "medical-cxr14-mae": Cell(
         "medical/mae-pretrain-vit-s", 300, 500,
         {**MINI, "model": {"kind": "mae", "encoder": SMALL_VIT, "decoder_width": 64, "decoder_depth": 1,
@@ -107,7 +107,7 @@ def resnet18(run: Run, python: str, cpu_seconds: float) -> dict[str, Any]:
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         probability = np.load(answers)["probability"]
     records = xr.load_dataset(run.folder.path / "predictions" / "test.nc")
-    records["probability"] = (("item", "label"), probability.astype(np.float32))
+    records["probability"] = (records["probability"].dims, probability.astype(np.float32))
     found = bootstrap(run.domain.metrics(run.config), records, records["group"].values, 1000, 0.95, run.config.seed)
     return {"peer": json.loads(told.splitlines()[-1]), "metrics": {name: vars(value) for name, value in found.items()}}
 

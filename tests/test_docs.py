@@ -308,6 +308,24 @@ def test_the_table_of_recipes_of_speech_counts_as_describe_does(row: dict[str, s
     assert float(row["GMAC a second"]) == pytest.approx(found.mac / seconds / 1e9, rel=0.01)
 
 
+_MEDICAL = table("recipes", "../domains/medical/guide.md")
+_UNITS = {"M": 1e6, "G": 1e9}
+
+
+def test_every_recipe_of_medical_has_its_row():
+    assert [row["recipe"].strip("`") for row in _MEDICAL] == list(load_domain("medical").recipes)
+
+
+@pytest.mark.parametrize("row", _MEDICAL, ids=lambda row: row["recipe"].strip("`"))
+def test_the_table_of_recipes_of_medical_counts_as_describe_does(row: dict[str, str]):
+    config = recipe_config(f"medical/{row['recipe'].strip('`')}")
+    domain = load_domain("medical")
+    found = describe(lambda: domain.build(config), domain.example_batch(config, 1))
+    assert row["parameters"] == f"{found.parameters:,}"
+    number, unit = row["MAC"].split()
+    assert float(number) * _UNITS[unit] == pytest.approx(found.mac, rel=0.03)
+
+
 def capabilities(kind: str, **settings: object) -> Capabilities:
     """What the mixer of a kind declares, with these settings."""
     made = MIXERS[kind].settings.model_validate(settings)

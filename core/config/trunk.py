@@ -10,6 +10,7 @@ from armillary.core.config.mixers import MixerSettings
 from armillary.core.config.norms import LayerNormSettings, NormSettings
 from armillary.core.config.settings import Settings
 
+_WITH_BATCH_NORMS = ("psca", "medmamba")  # mixers
 Placement = Literal["pre", "post", "parallel", "single"]
 
 
@@ -133,10 +134,11 @@ class TrunkSettings(Settings):
     def _moments_inside_of_mixers(self) -> "TrunkSettings":
         for stage in self.all_stages:
             applications = self.tied * stage.loops
-            if applications > 1 and any(mixer is not None and mixer.kind == "psca" for mixer in stage.pattern):
+            kinds = [mixer.kind for mixer in stage.pattern if mixer is not None and mixer.kind in _WITH_BATCH_NORMS]
+            if applications > 1 and kinds:
                 raise ValueError(
-                    f"the batch norms in psca keep one set of running moments, but {applications} applications of a "
-                    "block have their own; choose another mixer or tied=1 and loops=1"
+                    f"the batch norms in {kinds[0]} keep one set of running moments, but {applications} applications "
+                    "of a block have their own; choose another mixer or tied=1 and loops=1"
                 )
         return self
 

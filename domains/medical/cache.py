@@ -22,6 +22,7 @@ class Packed:
 
     grey: Shaped[np.ndarray, "c *s"]
     bits: UInt8[np.ndarray, "k *b"]  # eight columns in a byte
+    moments: Float32[np.ndarray, "2 c"]  # mean and deviation of each channel over the whole image
 
     @property
     def nbytes(self) -> int:
@@ -52,7 +53,9 @@ def pack(image: Float32[np.ndarray, "c *s"], mask: Bool[np.ndarray, "k *s"]) -> 
     eighth = np.rint(image * np.float32(255))
     exact = np.array_equal(eighth.astype(np.float32) / np.float32(255), image)
     grey = eighth.astype(np.uint8) if exact else np.rint(image * np.float32(65535)).astype(np.uint16)
-    return Packed(grey, np.packbits(mask, axis=-1))
+    axes = tuple(range(1, image.ndim))
+    moments = np.stack([image.mean(axes, np.float64), image.std(axes, np.float64)]).astype(np.float32)
+    return Packed(grey, np.packbits(mask, axis=-1), moments)
 
 
 class ImageCache:

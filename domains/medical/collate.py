@@ -9,7 +9,8 @@ from armillary.core.domain import Batch, Item
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """image (b, c, *s), shape (b, r), spacing (b, r), index (b,); target (b, k), mask (b, k, *s) where items have them.
+    """image (b, c, *s), shape (b, r), spacing (b, r), index (b,); target (b, k), mask (b, k, *s), moments (b, 2, c)
+    where items have them.
 
     s is the largest size along each axis, shape tells where each image ends; masks are zero beyond it.
     """
@@ -21,8 +22,9 @@ def collate(items: Sequence[Item]) -> Batch:
         "spacing": torch.from_numpy(np.stack([item["spacing"] for item in items])),
         "index": torch.tensor([int(item["index"]) for item in items], dtype=torch.int64),
     }
-    if "target" in items[0]:
-        batch["target"] = torch.from_numpy(np.stack([item["target"] for item in items]))
+    for name in ("target", "moments"):
+        if name in items[0]:
+            batch[name] = torch.from_numpy(np.stack([item[name] for item in items]))
     if "mask" in items[0]:
         batch["mask"] = _stacked([item["mask"] for item in items], largest)
     return batch

@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -36,7 +37,7 @@ class ImageItems:
     target for labels and classes, mask for masks where any image has one: 1, 0, or NaN all over for a structure that
     nobody drew. Items of epochs from 1 on are augmented, and with data.patch random parts; of the split "train" each
     image is `patches_per_image` items. Epoch 0 has plain images, whole. Item i of epoch e is a function of (seed, e, i)
-    alone.
+    alone. Parts of images that are normalised each by itself bring "moments" (2, c), mean and deviation of the whole.
 
     Headers are read once, here, and what cannot be used is in `problems`; an image that fails later, in the middle of
     its pixels, raises a DataError with its file when it is asked for. Decoded images are kept in `cache_bytes` of
@@ -113,14 +114,17 @@ class ImageItems:
             image, mask = packed.part()
             size = self._data.size or image.shape[1:]
             image, mask = resize(image, size), resize_mask(mask, size)
-        return self._item(index, place, self._channels(image), mask)
+        item = self._item(index, place, self._channels(image), mask)
+        if self._data.patch is not None and self._data.each_image:
+            item["moments"] = self._channels(packed.moments.T).T
+        return item
 
     def collate(self, items: Sequence[Item]) -> Batch:
         """image, shape, spacing, index, and target or mask where items have them; padded to the largest."""
         return collate(items)
 
-    def _item(self, index: int, place: int, image: Image, mask: Masks) -> Item:
-        item: dict[str, object] = {"image": image, "spacing": self._scaled_spacing(place), "index": index}
+    def _item(self, index: int, place: int, image: Image, mask: Masks) -> dict[str, Any]:
+        item: dict[str, Any] = {"image": image, "spacing": self._scaled_spacing(place), "index": index}
         if self._data.task in ("labels", "classes"):
             item["target"] = self.targets[index]
         if self._masked:

@@ -28,7 +28,7 @@ class Segmenter(nn.Module):
     Where data.patch is set, whole images are read in windows of that size. With batch norms windows and whole images
     get nearly the same answer, for all that differs is what lies beyond a window (a scan along rows, as U-Mamba's, sees
     farthest). An instance norm takes its moments from the part it is given, so that the two differ much where parts
-    look different. With data.each_image, training normalises each part by itself and prediction the whole image.
+    look different. With data.each_image parts are normalised by the moments of their whole image ("moments").
     """
 
     mean: Tensor
@@ -58,8 +58,13 @@ class Segmenter(nn.Module):
         """Logits of whole images with grey values in [0, 1]."""
         return self.network(self.normalised(image))
 
-    def normalised(self, image: Float[Tensor, "b c *s"], shape: Extents = None) -> Float[Tensor, "b c *s"]:
-        """What the network sees; zero beyond an image's end."""
+    def normalised(
+        self, image: Float[Tensor, "b c *s"], shape: Extents = None, moments: Float[Tensor, "b 2 c"] | None = None
+    ) -> Float[Tensor, "b c *s"]:
+        """What the network sees; zero beyond an image's end. moments: of the whole images that these are parts of."""
+        if moments is not None:
+            mean, std = moments.reshape(*moments.shape, *(1,) * (image.ndim - 2)).unbind(1)
+            return (image - mean) / torch.where(std > 0, std, 1.0)
         if shape is None or all_whole(shape, image):
             if not self.data.each_image:
                 return standardised(image, self.mean, self.std)
@@ -72,7 +77,7 @@ class Segmenter(nn.Module):
 
     def loss(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Binary cross entropy [nat] plus soft Dice loss, over places whose truth is known."""
-        logits = self.network(self.normalised(batch["image"], batch.get("shape"))).float()
+        logits = self.network(self.normalised(batch["image"], batch.get("shape"), batch.get("moments"))).float()
         truth = batch["mask"]
         inside = inside_of(batch.get("shape"), truth)
         known = truth.isfinite() if inside is None else truth.isfinite() & inside

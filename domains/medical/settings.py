@@ -79,10 +79,6 @@ class MedicalData(Settings):
     def _patches_of_masks(self) -> "MedicalData":
         if self.patch is not None and self.task != "masks":
             raise ValueError(f"patch={self.patch} cuts images for masks; a run of task '{self.task}' reads them whole")
-        if self.patch is not None and self.each_image:
-            raise ValueError(
-                "each_image=true norms parts by themselves in training; with patch, give mean and std or neither"
-            )
         if self.size is None and self.task != "masks":
             raise ValueError(f"size=None leaves images as they are; a run of task '{self.task}' needs one size")
         return self

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from armillary.core.config.channels import GLUSettings, MLPSettings
@@ -186,3 +187,12 @@ def test_a_spectformer_is_spectral_blocks_with_one_residual_path_and_then_attent
     mlp, norm, attention, spectral = 8 * 32 + 32 + 32 * 8 + 8, 2 * 8, 4 * (8 * 8 + 8), 2 * 5 * 8
     assert _count(trunk) == 12 * (mlp + 2 * norm) + 4 * spectral + 8 * attention + norm
     assert trunk(_tokens())[0].values.shape == (2, 9, WIDTH)
+
+
+@pytest.mark.parametrize("kind", ["psca", "medmamba"])
+@pytest.mark.parametrize("repeated", [{"tied": 2}, {"loops": 2}])
+def test_mixers_with_running_moments_are_not_applied_twice(kind, repeated):
+    mixer = {"kind": kind}
+    trunk = {"width": 8, "stages": [{"depth": 1, "pattern": [mixer], "loops": repeated.get("loops", 1)}]}
+    with pytest.raises(ValidationError, match=f"batch norms in {kind} keep one set"):
+        TrunkSettings.model_validate({**trunk, "tied": repeated.get("tied", 1)})

@@ -282,3 +282,15 @@ def test_a_volume_is_no_picture_but_one_plane_is(tmp_path: Path):
     items = ImageItems(labels(), [Study("flat", flat, spacing_mm=(5.0, 0.5, 0.5))])
     assert items[(0, 0)]["image"].shape == (1, 16, 16)
     np.testing.assert_allclose(items[(0, 0)]["spacing"], [0.25, 0.5 * 9 / 16])
+
+
+def test_parts_of_images_that_are_normalised_by_themselves_bring_the_moments_of_the_whole(films: list[Study]):
+    found = ImageItems(masks(patch=(8, 8), each_image=True), films, "train")
+    whole = ImageItems(masks(), films, "test")
+    for epoch in (0, 1):
+        batch = found.collate([found[(epoch, index)] for index in range(2)])
+        for row, index in zip(batch["moments"], range(2), strict=True):
+            image = whole[(0, index)]["image"]
+            np.testing.assert_allclose(row[0], image.mean((1, 2)), atol=1e-3)
+            np.testing.assert_allclose(row[1], image.std((1, 2)), atol=1e-3)
+    assert "moments" not in whole[(0, 0)]

@@ -304,3 +304,11 @@ def test_an_exported_program_serves_any_number_of_images():
         found = program.exported.module()({"image": image})
     for name, value in predicted(model, {"image": image}).items():
         assert_close(found[name], value)
+
+
+def test_a_part_is_normalised_by_the_moments_of_its_image():
+    model, image = segmenter(each_image=True), grey(2, 1, 16, 16)
+    whole = model.normalised(image)
+    moments = torch.stack([image.mean((2, 3)), image.std((2, 3), correction=0)], 1)
+    part = model.normalised(image[..., 3:11, :8], moments=moments)
+    assert_close(part, whole[..., 3:11, :8], atol=1e-5, rtol=1e-5)
