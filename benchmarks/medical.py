@@ -50,8 +50,8 @@ class Cell:
 
 CELLS = {
     "medical-pneumonia": Cell("medical/pneumoniamnist", 150, 740),
-    "medical-chase": Cell("medical/chase", 600, 1000),
-    "medical-chase-unet": Cell("medical/chase", 600, 1000, UNET),
+    "medical-chase": Cell("medical/chase", 600, 1500),
+    "medical-chase-unet": Cell("medical/chase", 600, 800, UNET),
     "medical-lungs": Cell("medical/u-mamba-bot", 500, 220),
     "medical-lungs-unet": Cell("medical/u-mamba-bot", 500, 220, UNET),
     "medical-cxr14-mae": Cell(
@@ -88,7 +88,9 @@ def run_cell(name: str, runs: Path, peers: str | None) -> None:
         "result": evaluate([run]),
     }
     if peers is not None and name == "medical-pneumonia":
-        record["timm ResNet-18"] = resnet18(run, peers, cell.cpu_seconds)
+        record["peers"] = {"timm ResNet-18": resnet18(run, peers, cell.cpu_seconds)}
+    if run.config.model.kind == "unet":
+        record["method"] = "MONAI's BasicUNet"
     (RESULTS / f"{name}.json").write_text(json.dumps(plain(record), indent=1) + "\n")
 
 

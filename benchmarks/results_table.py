@@ -44,11 +44,21 @@ _COLUMNS = {
         "stoi_gain": "gain of STOI",
         "got_worse": "share of voices that got worse",
     },
+    "medical": {
+        "auroc": "AUROC",
+        "accuracy": "accuracy",
+        "log_loss": "log loss",
+        "dice": "Dice",
+        "iou": "IoU",
+    },
 }
 _METHODS = {
     "lightgbm": "LightGBM on features",
     "random_forest": "random forest on features",
     "factorisation": "blind factorisation of spectra",
+    "pca_logistic": "principal components, logistic regression",
+    "atlas": "mean mask of the training images",
+    "brightness": "threshold of brightness",
     "oracle_ratio_mask": "oracle ratio mask (knows the voices)",
 }
 # The last part of a recipe's name -> the set and where its data come from.
@@ -60,6 +70,10 @@ _SURVEYS = {
     "rml2016a": ("RML2016.10a look-alike", "simulated (GNU Radio)"),
     "satellites": ("satellite recordings", "observed"),
     "small": ("libri2mix_mini", "read speech, mixed"),
+    "pneumoniamnist": ("PneumoniaMNIST (half of its test set)", "observed"),
+    "cxr14": ("nih_cxr14_mini, 64 pixels", "observed"),
+    "bot": ("covid_cxr_structures, lungs", "observed"),
+    "chase": ("CHASE_DB1, vessels", "observed"),
     "tasnet": ("libri2mix_mini", "read speech, mixed"),
 }
 _EMPTY = "No cell is finished yet; `python benchmarks/results_table.py --write` puts the finished ones here."
@@ -69,7 +83,12 @@ def load_cells(folder: Path, domain: str = "transients") -> list[Cell]:
     """The finished cells of a domain in a folder, those of one set and setting together."""
     read = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     cells = [found for found in read if isinstance(found, dict) and {"cell", "result"} <= set(found)]
-    return sorted((cell for cell in cells if _domain(cell) == domain), key=_place)
+    cells = [
+        cell
+        for cell in cells
+        if _domain(cell) == domain and _COLUMNS[domain].keys() & cell["result"]["metrics"]["model"]
+    ]
+    return sorted(cells, key=_place)
 
 
 def render(cells: Sequence[Cell]) -> str:
@@ -147,6 +166,7 @@ def tables() -> dict[str, str]:
         "results": render(load_cells(RESULTS)),
         "modulation": render(load_cells(RESULTS, "modulation")),
         "speech": render(load_cells(RESULTS, "speech")),
+        "medical": render(load_cells(RESULTS, "medical")),
         "mixers": render_mixers(json.loads(MIXERS.read_text(encoding="utf-8"))),
         "ops": render_ops(json.loads(OPS.read_text(encoding="utf-8"))),
     }
@@ -167,14 +187,16 @@ def _survey(cell: Cell) -> str:
 
 
 def _rows(cell: Cell) -> Iterator[list[str]]:
-    """The model's row, then one a baseline."""
+    """The model's row, then one a peer that ran in an environment of its own, then one a baseline."""
     result = cell["result"]
+    metrics = {**result["metrics"], **{name: peer["metrics"] for name, peer in cell.get("peers", {}).items()}}
     name, kind = _SURVEYS.get(_survey(cell), (_survey(cell), "unknown"))
     recipe = f"`{result['recipe'].rpartition('/')[2]}`"
-    labels = {"model": recipe, **_METHODS}
+    # A cell may put another network into a recipe, and tells its name.
+    labels = {"model": cell.get("method", recipe), **{name: name for name in cell.get("peers", {})}, **_METHODS}
     for method, label in labels.items():
-        if method in result["metrics"]:
-            found = result["metrics"][method]
+        if method in metrics:
+            found = metrics[method]
             first = [str(cell["cell"]), f"{name}, {kind}", str(result["items"])] if method == "model" else ["", "", ""]
             columns = _COLUMNS[_domain(cell)]
             yield [*first, label, *(_value(found.get(metric), metric == result["primary"]) for metric in columns)]
