@@ -8,7 +8,6 @@ peers/medical_classifier.py), `chase` and `lungs` beside MONAI's BasicUNet, `cxr
 the masked auto-encoder) beside `cxr14-alone`. Finished cells are skipped, interrupted ones go on. Not for diagnosis.
 """
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
+from cell_list import RESULTS, cell_parser, unfinished
 
 from armillary.core.bootstrap import bootstrap
 from armillary.pipelines import Run, train
@@ -27,7 +27,6 @@ from armillary.pipelines.evaluate import evaluate
 from armillary.pipelines.folder import describe_machine, plain
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 PEER = ROOT / "benchmarks" / "peers" / "medical_classifier.py"
 ONE_THREAD = {"train.threads": 1, "train.device": "cpu", "train.patience": None}
 MINI = {"data.card": "nih_cxr14_mini", "data.size": (64, 64), "data.channels": 1}
@@ -150,16 +149,11 @@ def _targets(items: Any) -> np.ndarray:
 
 def main() -> None:
     """Runs the cells that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cells", nargs="*", choices=[*CELLS, []], help="default: all")
-    parser.add_argument("--runs", type=Path, default=Path("runs/medical"), help="where the run folders go")
+    parser = cell_parser(__doc__, CELLS, "runs/medical")
     parser.add_argument("--peers", help="python of an environment with timm")
-    parser.add_argument("--again", action="store_true", help="judge finished cells again")
     arguments = parser.parse_args()
-    for name in arguments.cells or CELLS:
-        if arguments.again or not (RESULTS / f"{name}.json").exists():
-            print(f"{name} ...", flush=True)
-            run_cell(name, arguments.runs, arguments.peers)
+    for name in unfinished(arguments, CELLS):
+        run_cell(name, arguments.runs, arguments.peers)
 
 
 if __name__ == "__main__":

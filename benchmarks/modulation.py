@@ -6,7 +6,6 @@ The frames are those of rml2016a_regen (made with GNU Radio, so simulated) unles
 one budget get the same processor time on one thread. A student's cell needs the run of its teacher, which it makes.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Mapping
@@ -16,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from cell_list import RESULTS, cell_parser, unfinished
 
 from armillary.pipelines import Run, train
 from armillary.pipelines.evaluate import evaluate
 from armillary.pipelines.folder import describe_machine, plain
 
-RESULTS = Path(__file__).parent / "results"
 REGEN = {"data.card": "rml2016a_regen", "train.threads": 1, "train.device": "cpu"}
 BUDGET = {**REGEN, "train.cpu_seconds": 1200.0, "train.epochs": 2000}
 PLAIN = {
@@ -124,15 +123,10 @@ def _train(name: str, seed: int, runs: Path) -> Run:
 
 def main() -> None:
     """Runs the cells that are named, or all."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cells", nargs="*", choices=[*CELLS, []], help="default: all")
-    parser.add_argument("--runs", type=Path, default=Path("runs/modulation"), help="where the run folders go")
-    parser.add_argument("--again", action="store_true", help="judge finished cells again")
+    parser = cell_parser(__doc__, CELLS, "runs/modulation")
     arguments = parser.parse_args()
-    for name in arguments.cells or CELLS:
-        if arguments.again or not (RESULTS / f"{name}.json").exists():
-            print(f"{name} ...", flush=True)
-            run_cell(name, arguments.runs)
+    for name in unfinished(arguments, CELLS):
+        run_cell(name, arguments.runs)
 
 
 if __name__ == "__main__":

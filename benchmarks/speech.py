@@ -8,7 +8,6 @@ were made for. Finished cells are skipped, interrupted ones go on. The finished 
 docs/figures/speech-budget.png.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cell_list import RESULTS, cell_parser, unfinished
 from matplotlib.figure import Figure
 
 from armillary.pipelines import Run, train
@@ -23,7 +23,6 @@ from armillary.pipelines.evaluate import evaluate
 from armillary.pipelines.folder import describe_machine, plain
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 FIGURE = ROOT / "docs" / "figures" / "speech-budget.png"
 SECONDS = 720.0
 COMMON = {"data.card": "libri2mix_mini", "train.threads": 1, "train.device": "cpu", "train.patience": None}
@@ -115,15 +114,10 @@ def draw() -> None:
 
 def main() -> None:
     """Runs the cells that are named, or all, and draws the figure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cells", nargs="*", choices=[*CELLS, []], help="default: all")
-    parser.add_argument("--runs", type=Path, default=Path("runs/speech"), help="where the run folders go")
-    parser.add_argument("--again", action="store_true", help="judge finished cells again")
+    parser = cell_parser(__doc__, CELLS, "runs/speech")
     arguments = parser.parse_args()
-    for name in arguments.cells or CELLS:
-        if arguments.again or not (RESULTS / f"{name}.json").exists():
-            print(f"{name} ...", flush=True)
-            run_cell(name, arguments.runs)
+    for name in unfinished(arguments, CELLS):
+        run_cell(name, arguments.runs)
     draw()
 
 
